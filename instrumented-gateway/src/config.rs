@@ -1,0 +1,204 @@
+//! One YAML file to a validated [`Config`]; every mistake at once, each with its key and line.
+//!
+//! What the rest of the gateway gets has no strings to be checked again: addresses are addresses, a route's upstream is
+//! an index that exists, a template's captures are those of its path. The defaults stand in one place, here, and
+//! `gateway.example.yml` documents them (a test keeps it current).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use crate::route::{Pattern, Template};
+
+/// Address of the metrics listener where none is configured.
+pub const DEFAULT_METRICS: SocketAddr =
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
+/// How long a request may take before its first byte of answer, on a route that proxies.
+pub const DEFAULT_PROXY_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a fan-out may take as a whole.
+pub const DEFAULT_FAN_OUT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a body may stand still in both directions.
+pub const DEFAULT_BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A validated configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where `/metrics`, `/live` and `/ready` are served.
+    pub metrics: SocketAddr,
+    /// Where `/debug/*` and the drills are served; none where absent.
+    pub admin: Option<SocketAddr>,
+    /// Whether drills may be started on the admin listener.
+    pub admin_drills: bool,
+    /// Where tokio-console attaches; only in a build with the feature `console`.
+    pub console: Option<SocketAddr>,
+    /// How long after its owner or deadline an entry may stay open before it counts as orphaned or overdue.
+    pub grace: Duration,
+    /// How many accounts the ledger keeps apart.
+    pub max_accounts: usize,
+    /// How long a shutdown waits for requests in flight before it cuts them.
+    pub shutdown_timeout: Duration,
+    /// What a client may ask of the listener.
+    pub limits: Limits,
+    /// Peers whose `x-request-deadline-ms` is honoured.
+    pub trusted_peers: Vec<IpNetwork>,
+    /// The upstreams, in the order of the file.
+    pub upstreams: Vec<UpstreamConfig>,
+    /// The routes, in the order of the file.
+    pub routes: Vec<RouteConfig>,
+}
+
+/// What a client may ask of the listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Downstream connections at a time; more wait in the kernel's queue.
+    pub max_connections: usize,
+    /// How long a request's head may take, counted from its connection's readiness for it; also the keep-alive idle time.
+    pub header_read_timeout: Duration,
+    /// Bytes of a request's head.
+    pub max_header_bytes: usize,
+    /// Fields of a request's head.
+    pub max_headers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            header_read_timeout: Duration::from_secs(10),
+            max_header_bytes: 64 * 1024,
+            max_headers: 100,
+        }
+    }
+}
+
+/// A network of peers, such as `10.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IpNetwork {
+    /// Any address in it.
+    pub address: IpAddr,
+    /// How many leading bits all its addresses share.
+    pub prefix_bits: u8,
+}
+
+/// One upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// Its name: the `upstream` label.
+    pub name: Arc<str>,
+    /// Where it is reached; at least one.
+    pub endpoints: Vec<Endpoint>,
+    /// How long a transport connection may take.
+    pub connect_timeout: Duration,
+    /// Connections to each endpoint.
+    pub max_connections: usize,
+    /// Idle connections kept to each endpoint.
+    pub max_idle: usize,
+    /// How long a connection may stay idle.
+    pub idle_timeout: Duration,
+    /// How old a connection may be when it is used again; unlimited where absent.
+    pub max_lifetime: Option<Duration>,
+    /// How many requests a connection may serve; unlimited where absent.
+    pub max_requests: Option<u64>,
+    /// How many requests may wait for a connection.
+    pub max_waiters: usize,
+    /// How many requests may be under way at a time.
+    pub max_in_flight: usize,
+    /// How many bytes of an abandoned body are read so that its connection can be used again.
+    pub drain_bytes: u64,
+    /// How long that may take; below the ledger's grace.
+    pub drain_timeout: Duration,
+}
+
+impl UpstreamConfig {
+    /// An upstream with every default.
+    pub fn new(name: impl Into<Arc<str>>, endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            name: name.into(),
+            endpoints,
+            connect_timeout: Duration::from_secs(5),
+            max_connections: 256,
+            max_idle: 64,
+            idle_timeout: Duration::from_secs(60),
+            max_lifetime: None,
+            max_requests: None,
+            max_waiters: 1024,
+            max_in_flight: 1024,
+            drain_bytes: 256 * 1024,
+            drain_timeout: Duration::from_millis(50),
+        }
+    }
+}
+
+/// One address of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// A name to resolve, or an IP address without brackets.
+    pub host: Arc<str>,
+    /// TCP port.
+    pub port: u16,
+    /// The `Host` field of requests to it.
+    pub authority: HeaderValue,
+}
+
+/// One route.
+#[derive(Debug, Clone)]
+pub struct RouteConfig {
+    /// The paths it answers; its text is the `route` label.
+    pub path: Pattern,
+    /// Fan-out: bounds all of it. Proxy: bounds the time to the response's head.
+    pub deadline: Duration,
+    /// How long a proxied exchange may go without a byte in either direction; `None` where switched off.
+    pub body_idle_timeout: Option<Duration>,
+    /// What it does.
+    pub action: Action,
+}
+
+impl RouteConfig {
+    /// The `route` label: the configured path.
+    pub fn label(&self) -> &Arc<str> {
+        self.path.text()
+    }
+}
+
+/// What a route does with a request.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Passes it to one upstream and streams the answer back.
+    Proxy {
+        /// Index in [`Config::upstreams`].
+        upstream: usize,
+        /// The path to ask for in place of the request's own; the query goes on as it is.
+        rewrite: Option<Template>,
+    },
+    /// Asks several upstreams and answers with one JSON object.
+    FanOut {
+        /// What a failed call does to the answer.
+        policy: Policy,
+        /// The calls in the order of the answer; at least one.
+        calls: Vec<Call>,
+    },
+}
+
+/// What a failed call does to a fan-out's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// No partial data: the answer is an error.
+    Error,
+    /// What arrived, and the failures beside it.
+    Partial,
+}
+
+/// One call of a fan-out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Its key in the answer.
+    pub name: Arc<str>,
+    /// Index in [`Config::upstreams`].
+    pub upstream: usize,
+    /// The path and query to ask for.
+    pub path: Template,
+}
