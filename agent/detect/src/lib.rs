@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Tells growth without bound from load, warm-up, caches, steps and restarts. Series in, verdicts out.
+//!
+//! Pure: no clock, no IO, no runtime, no randomness. The time of every sample is an argument, and the same samples give
+//! the same verdicts on any machine. It knows one series at a time; workloads, incidents and alerts are its caller's.
+//!
+//! # Layout
+//!
+//! - [`time`]: instants of samples.
+//! - [`verdict`]: what a detector says: healthy, undecided and why, leaking and by what evidence.
+//! - [`exact`]: the exact tier, for counts that are zero in a correct program.
+//! - [`level`]: the level tier, for any gauge that must not grow for ever.
+//! - [`memory`]: what the level tier remembers of a series: buckets at several resolutions, constant in size.
+//! - [`budget`]: from false alerts a year for a whole agent to a significance level for one test.
+//! - [`snapshot`]: versioned bytes of a detector, and back.
+
+pub mod budget;
+pub mod exact;
+pub mod level;
+pub mod memory;
+pub mod snapshot;
+pub mod time;
+pub mod verdict;
+
+pub use budget::Budget;
+pub use exact::ExactDetector;
+pub use level::{LevelDetector, LevelSettings};
+pub use memory::Bucket;
+pub use snapshot::RestoreError;
+pub use time::Timestamp;
+pub use verdict::{Evidence, Fit, Growth, Interval, RuledOut, Tier, Undecided, Verdict};
