@@ -7,10 +7,22 @@
 //!
 //! In reading order:
 //!
+//! - [`config`]: the configuration, in Prometheus' words, with every mistake at once.
+//! - [`labels`]: label sets.
+//! - [`catalogue`]: which series must not grow for ever, and which explain them.
+//! - [`discovery`]: from an address and its labels to a target.
+//! - [`exposition`]: Prometheus' text format and OpenMetrics, read as they come.
+//! - [`scrape`]: targets fetched on their beat, at a bounded cost.
 //! - [`clock`]: the one file that reads the clock.
 //! - [`quantity`]: numbers as people read them: counts, bytes, durations, moments.
 //! - [`plot`]: one series with its fit drawn into the future, as SVG.
 
+pub mod catalogue;
 pub mod clock;
+pub mod config;
+pub mod discovery;
+pub mod exposition;
+pub mod labels;
 pub mod plot;
 pub mod quantity;
+pub mod scrape;

@@ -1,0 +1,325 @@
+//! The configuration, in Prometheus' words: read, checked whole, and with every default in its place.
+//!
+//! A job can be pasted from `prometheus.yml`; a key of Prometheus that does nothing here is a mistake that says so,
+//! because a setting that is silently ignored (a relabelling, a credential) changes what is watched. All mistakes are
+//! found in one reading, each with its key and line. Every default is in this file or in [`ScrapeLimits`], and stands
+//! in `agent.example.yml`, where a test compares them.
+//!
+//! [`ScrapeLimits`]: crate::discovery::ScrapeLimits
+
+mod alerting;
+mod jobs;
+mod overrides;
+mod prometheus_keys;
+mod read;
+mod signals;
+mod url_template;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use checked_yaml::Mistakes;
+use leak_detect::Timestamp;
+
+use crate::catalogue::{Catalogue, LevelSpec};
+use crate::discovery::{JobTemplate, Target};
+use crate::labels::Labels;
+
+pub use url_template::{UrlTemplate, UrlTemplateError};
+
+/// A configuration without a mistake.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `global`.
+    pub global: Global,
+    /// `scrape_configs`, in their order.
+    pub jobs: Vec<Job>,
+    /// `alerting`.
+    pub alerting: Alerting,
+    /// `overrides`, in their order; the first that matches counts.
+    pub overrides: Vec<Override>,
+    /// `storage`.
+    pub storage: Storage,
+    /// `web`.
+    pub web: Web,
+    /// `signals`: levels beside those that the catalogue knows.
+    pub signals: Vec<LevelSpec>,
+    /// `workload_by`: the labels that make a workload; `None` for the target's labels less those of an instance.
+    pub workload_by: Option<Vec<Arc<str>>>,
+    /// `limits`.
+    pub limits: Limits,
+}
+
+/// What holds for all jobs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Global {
+    /// `scrape_interval`, of jobs that set none; 15 s.
+    pub scrape_interval: Duration,
+    /// `scrape_timeout`, of jobs that set none; 10 s, at most the job's interval.
+    pub scrape_timeout: Duration,
+    /// `evaluation_interval`; the shortest interval of all jobs unless set.
+    pub evaluation_interval: Duration,
+    /// `external_labels`: added to alerts that lack them.
+    pub external_labels: Labels,
+}
+
+/// One of `scrape_configs`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// What its targets have in common.
+    pub template: JobTemplate,
+    /// The targets of its `static_configs`.
+    pub targets: Vec<Arc<Target>>,
+}
+
+/// Who is told, when and in which words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alerting {
+    /// `mode`.
+    pub mode: Mode,
+    /// `dry_run`: everything is shown and counted, nothing is sent.
+    pub dry_run: bool,
+    /// `for`: how long a leak must have been convicted before its alert fires; zero.
+    pub pending: Duration,
+    /// `keep_firing_for`: how long an alert fires on after its incident has ended; 1 min.
+    pub keep_firing_for: Duration,
+    /// `resend_delay`: a firing alert is sent again after more than this; 1 min.
+    pub resend_delay: Duration,
+    /// `false_alerts_per_year`, for the whole agent.
+    pub false_alerts_per_year: FalseAlerts,
+    /// `severities`: the values of the label `severity`.
+    pub severities: Severities,
+    /// `runbook_url`: the annotation of that name.
+    pub runbook_url: Option<UrlTemplate>,
+    /// `dashboard_url`: the annotation of that name.
+    pub dashboard_url: Option<UrlTemplate>,
+    /// Every Alertmanager of `alertmanagers`; each gets every alert.
+    pub alertmanagers: Vec<Alertmanager>,
+}
+
+/// Who raises the alerts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The agent sends to Alertmanager.
+    Push,
+    /// The agent only exports its metrics, and rules in Prometheus alert.
+    Rules,
+}
+
+/// How many false alerts a year are bearable, for the whole agent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FalseAlerts {
+    /// Of those that wake somebody; 1.
+    pub page: f64,
+    /// Of those that wait for the morning; 12.
+    pub ticket: f64,
+}
+
+/// The values of the label `severity`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Severities {
+    /// Of `ResourceLeak` and `ConnectionReuseLost`; `warning`.
+    pub ticket: Arc<str>,
+    /// Of `ResourceLeakUrgent`; `critical`.
+    pub page: Arc<str>,
+}
+
+/// One Alertmanager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alertmanager {
+    /// Where it is: scheme, address and path prefix, without `/api/v2/alerts` and without a final slash.
+    pub url: Arc<str>,
+    /// How long one delivery may take; 10 s.
+    pub timeout: Duration,
+}
+
+/// What is known to grow, or to leak, and how to treat it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    /// `match`: labels that a series must carry, with these values; never empty.
+    pub matches: Labels,
+    /// `signals`: the metric families concerned; empty for all.
+    pub signals: Vec<Arc<str>>,
+    /// `mode`.
+    pub mode: Option<OverrideMode>,
+    /// `floor`: the absolute floor, in the signal's unit, instead of the catalogue's.
+    pub floor: Option<f64>,
+    /// `until`: from then on it is listed and not obeyed.
+    pub until: Option<Timestamp>,
+}
+
+/// What an override forbids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverrideMode {
+    /// No alert at all.
+    Off,
+    /// No page.
+    TicketOnly,
+}
+
+/// Where state is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// `path`: a directory, relative to the working directory; `data`.
+    pub path: PathBuf,
+}
+
+/// The agent's own web interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// `listen`; 127.0.0.1:9465.
+    pub listen: SocketAddr,
+    /// `external_url`: under which people reach it, without a final slash; `http://` and the listener's address unless
+    /// set.
+    pub external_url: Option<Arc<str>>,
+    /// `enable_reload`: whether `POST /-/reload` does something; false.
+    pub enable_reload: bool,
+}
+
+/// What the whole agent may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// `series`: watched series of all targets; 200,000. Those above are dropped and counted.
+    pub series: usize,
+    /// `alerts`: alerts that live at once; 1,000. Those above are counted and not sent.
+    pub alerts: usize,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file has mistakes.
+    #[error("{} has {}:\n{mistakes}", path.display(), counted(mistakes.len()))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// All of them.
+        mistakes: Mistakes,
+    },
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Why it cannot be read, or every mistake in it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|mistakes| ConfigError::Invalid {
+            path: path.to_owned(),
+            mistakes,
+        })
+    }
+
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// Every mistake in it, with key and line.
+    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+        read::config(text)
+    }
+
+    /// What is watched: the catalogue and the configuration's own signals.
+    pub fn catalogue(&self) -> Catalogue {
+        let mut catalogue = Catalogue::built_in();
+        for signal in &self.signals {
+            // A signal that collides was refused when the configuration was read.
+            let _ = catalogue.add(signal.clone());
+        }
+        catalogue
+    }
+
+    /// Every target of every job, in their order.
+    pub fn targets(&self) -> Vec<Arc<Target>> {
+        self.jobs
+            .iter()
+            .flat_map(|job| job.targets.iter().cloned())
+            .collect()
+    }
+}
+
+impl Override {
+    /// Whether a series of this signal with these labels is meant.
+    pub fn concerns(&self, signal: &str, labels: &Labels) -> bool {
+        (self.signals.is_empty() || self.signals.iter().any(|own| **own == *signal))
+            && labels.includes(&self.matches)
+    }
+
+    /// Whether its time is over.
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+}
+
+impl Default for Alerting {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Push,
+            dry_run: false,
+            pending: Duration::ZERO,
+            keep_firing_for: Duration::from_secs(60),
+            resend_delay: Duration::from_secs(60),
+            false_alerts_per_year: FalseAlerts {
+                page: 1.0,
+                ticket: 12.0,
+            },
+            severities: Severities {
+                ticket: Arc::from("warning"),
+                page: Arc::from("critical"),
+            },
+            runbook_url: None,
+            dashboard_url: None,
+            alertmanagers: Vec::new(),
+        }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("data"),
+        }
+    }
+}
+
+impl Default for Web {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9465)),
+            external_url: None,
+            enable_reload: false,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            series: 200_000,
+            alerts: 1000,
+        }
+    }
+}
+
+fn counted(mistakes: usize) -> String {
+    match mistakes {
+        1 => "a mistake".to_owned(),
+        many => format!("{many} mistakes"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! Which targets there are: from an address and its labels to what is scraped.
+//!
+//! The rules are Prometheus' own (`PopulateLabels` of its scrape package): a label of the group goes before the
+//! job's setting of the same name, so that `__metrics_path__` or `__scrape_interval__` can differ by target; port 80 is
+//! added where none is given; `instance` is the address unless set; labels that begin with `__` end here. Where the
+//! addresses come from (now: `static_configs`) is the caller's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use checked_yaml::duration::parse_duration;
+
+use crate::labels::{Labels, is_label_name};
+
+/// What can be scraped, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Name of the job in the configuration: Prometheus' scrape pool. Usually also the label `job`.
+    pub job: Arc<str>,
+    /// The label `instance`.
+    pub instance: Arc<str>,
+    /// The labels that every series of the target gets, `job` and `instance` among them.
+    pub labels: Labels,
+    /// The labels as discovered, with those that begin with `__`.
+    pub discovered: Labels,
+    /// Where it is scraped.
+    pub url: Arc<str>,
+    /// From one scrape to the next.
+    pub interval: Duration,
+    /// How long a scrape may take, connection and body included; at most the interval.
+    pub timeout: Duration,
+    /// What else the target may be asked once a leak is confirmed; empty unless its job opts in.
+    pub evidence: Vec<EvidenceKind>,
+    /// `host:port` of the evidence: `__evidence_address__`, else the scrape address. `None` where no evidence is
+    /// configured.
+    pub evidence_address: Option<String>,
+    /// How the job reads what it gets.
+    pub settings: Arc<ScrapeSettings>,
+}
+
+/// What a job may ask of a target beside its metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EvidenceKind {
+    /// `GET /debug/open` and `GET /debug/closed`: what a ledger holds and how entries ended.
+    Ledger,
+    /// `GET /debug/tasks`: the live tasks by place.
+    Tasks,
+}
+
+/// What is the same for every target of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScrapeSettings {
+    /// Whether a label of the target's own wins over ours of the same name; otherwise it becomes `exported_…`.
+    pub honor_labels: bool,
+    /// Whether a sample's own time counts.
+    pub honor_timestamps: bool,
+    /// Whether redirects to the same host and port are followed.
+    pub follow_redirects: bool,
+    /// Whether gzip is asked for.
+    pub enable_compression: bool,
+    /// What a scrape may cost.
+    pub limits: ScrapeLimits,
+}
+
+/// What a scrape may cost; `None` is no limit. The first five fail the scrape, the last drops what is above it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrapeLimits {
+    /// Bytes of the body after decompression.
+    pub body_bytes: Option<u64>,
+    /// Samples in the body, those that nobody watches included.
+    pub samples: Option<u64>,
+    /// Labels of a watched series, the target's included.
+    pub labels: Option<u64>,
+    /// Bytes of a label name of a watched series.
+    pub label_name_bytes: Option<u64>,
+    /// Bytes of a label value of a watched series.
+    pub label_value_bytes: Option<u64>,
+    /// Watched series of one target.
+    pub series: Option<u64>,
+}
+
+impl Default for ScrapeLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes: Some(50 << 20),
+            samples: Some(500_000),
+            labels: Some(64),
+            label_name_bytes: Some(512),
+            label_value_bytes: Some(4096),
+            series: Some(10_000),
+        }
+    }
+}
+
+/// What a job contributes to its targets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobTemplate {
+    /// `job_name`.
+    pub job: Arc<str>,
+    /// `scrape_interval`.
+    pub interval: Duration,
+    /// `scrape_timeout`.
+    pub timeout: Duration,
+    /// `metrics_path`.
+    pub metrics_path: String,
+    /// `scheme`.
+    pub scheme: String,
+    /// `params`, in the order of their names.
+    pub params: Vec<(String, Vec<String>)>,
+    /// `evidence`.
+    pub evidence: Vec<EvidenceKind>,
+    /// The rest.
+    pub settings: Arc<ScrapeSettings>,
+}
+
+/// Why an address and its labels are no target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// There is nothing to scrape.
+    #[error("the address is empty")]
+    EmptyAddress,
+    /// The address is a URL, or has a path.
+    #[error("`{0}` is not host:port; scheme and path belong into `scheme` and `metrics_path`")]
+    NotHostPort(String),
+    /// The address cannot be part of a URL.
+    #[error("`{address}` is not host:port: {reason}")]
+    InvalidAddress {
+        /// The address.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// TLS or no known scheme.
+    #[error("scheme `{0}` is not supported yet; only http is")]
+    Scheme(String),
+    /// `__scrape_interval__` or `__scrape_timeout__` is no duration above zero.
+    #[error("label {label}: `{value}` is not a duration above zero such as 15s")]
+    Duration {
+        /// The label.
+        label: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A scrape could outlast its interval.
+    #[error("the scrape timeout ({timeout:?}) is longer than the interval ({interval:?})")]
+    TimeoutAboveInterval {
+        /// The timeout.
+        timeout: Duration,
+        /// The interval.
+        interval: Duration,
+    },
+}
+
+impl JobTemplate {
+    /// The target at `address` with the labels of its group.
+    ///
+    /// # Errors
+    /// Why there can be no such target.
+    pub fn target(&self, address: &str, group: &Labels) -> Result<Target, TargetError> {
+        let discovered = self.discovered(address, group);
+        let read = |name: &str| discovered.get(name).unwrap_or_default();
+        let scheme = read("__scheme__");
+        if scheme != "http" {
+            return Err(TargetError::Scheme(scheme.to_owned()));
+        }
+        let address = with_port(read("__address__"))?;
+        let url = self.url(&discovered, &address)?;
+        let interval = duration_label(&discovered, "__scrape_interval__")?;
+        let timeout = duration_label(&discovered, "__scrape_timeout__")?;
+        if timeout > interval {
+            return Err(TargetError::TimeoutAboveInterval { timeout, interval });
+        }
+        let mut labels = discovered.retain(|name| !name.starts_with("__"));
+        if !labels.contains("instance") {
+            labels = labels.with("instance", address.as_str());
+        }
+        let evidence_address = match discovered.get("__evidence_address__") {
+            _ if self.evidence.is_empty() => None,
+            Some(own) => Some(with_port(own)?),
+            None => Some(address),
+        };
+        Ok(Target {
+            job: Arc::clone(&self.job),
+            instance: Arc::from(labels.get("instance").unwrap_or_default()),
+            labels,
+            discovered,
+            url,
+            interval,
+            timeout,
+            evidence: self.evidence.clone(),
+            evidence_address,
+            settings: Arc::clone(&self.settings),
+        })
+    }
+
+    /// The group's labels, and the job's settings where the group says nothing.
+    fn discovered(&self, address: &str, group: &Labels) -> Labels {
+        let settings: Labels = [
+            ("job", self.job.to_string()),
+            ("__scrape_interval__", duration_text(self.interval)),
+            ("__scrape_timeout__", duration_text(self.timeout)),
+            ("__metrics_path__", self.metrics_path.clone()),
+            ("__scheme__", self.scheme.clone()),
+        ]
+        .into_iter()
+        .collect();
+        let mut labels = group.with("__address__", address).or(&settings);
+        for (name, values) in &self.params {
+            let label = format!("__param_{name}");
+            if let Some(first) = values.first()
+                && is_label_name(&label)
+            {
+                labels = labels.with(label, first.as_str());
+            }
+        }
+        labels
+    }
+
+    fn url(&self, discovered: &Labels, address: &str) -> Result<Arc<str>, TargetError> {
+        let invalid = |reason: String| TargetError::InvalidAddress {
+            address: address.to_owned(),
+            reason,
+        };
+        let mut url = reqwest::Url::parse(&format!("http://{address}"))
+            .map_err(|error| invalid(error.to_string()))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(invalid("credentials do not belong here".to_owned()));
+        }
+        url.set_path(discovered.get("__metrics_path__").unwrap_or("/metrics"));
+        let query = self.query(discovered);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(Arc::from(url.as_str()))
+    }
+
+    /// The job's parameters; a label `__param_name` replaces the first value of its name.
+    fn query(&self, discovered: &Labels) -> Vec<(String, String)> {
+        let mut params = self.params.clone();
+        for (name, value) in discovered.iter() {
+            let Some(name) = name.strip_prefix("__param_") else {
+                continue;
+            };
+            match params.iter_mut().find(|(known, _)| known == name) {
+                Some((_, values)) if !values.is_empty() => values[0] = value.to_owned(),
+                Some((_, values)) => values.push(value.to_owned()),
+                None => params.push((name.to_owned(), vec![value.to_owned()])),
+            }
+        }
+        params.sort();
+        params
+            .into_iter()
+            .flat_map(|(name, values)| values.into_iter().map(move |value| (name.clone(), value)))
+            .collect()
+    }
+}
+
+/// The address with port 80 where it has none, as Prometheus 2 adds it.
+pub(crate) fn with_port(address: &str) -> Result<String, TargetError> {
+    if address.is_empty() {
+        return Err(TargetError::EmptyAddress);
+    }
+    if address.contains(['/', '?', '#', ' ']) {
+        return Err(TargetError::NotHostPort(address.to_owned()));
+    }
+    let host_end = address.rfind(']').map_or(0, |bracket| bracket + 1);
+    let rest = &address[host_end..];
+    let bare_ipv6 = host_end == 0 && rest.matches(':').count() > 1;
+    let invalid = |reason: &str| TargetError::InvalidAddress {
+        address: address.to_owned(),
+        reason: reason.to_owned(),
+    };
+    if bare_ipv6 {
+        return Err(invalid("an IPv6 address stands in brackets"));
+    }
+    match rest.split_once(':') {
+        None => Ok(format!("{address}:80")),
+        Some((_, port)) => match port.parse::<u16>() {
+            Ok(0) => Err(invalid("port 0 cannot be connected to")),
+            Ok(_) if host_end == 0 && rest.starts_with(':') => Err(invalid("the host is missing")),
+            Ok(_) => Ok(address.to_owned()),
+            Err(_) => Err(invalid("the port is not a number from 1 to 65535")),
+        },
+    }
+}
+
+/// A duration in Prometheus' notation.
+fn duration_text(duration: Duration) -> String {
+    match duration.as_millis() {
+        millis if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        millis => format!("{millis}ms"),
+    }
+}
+
+fn duration_label(labels: &Labels, label: &'static str) -> Result<Duration, TargetError> {
+    let value = labels.get(label).unwrap_or_default();
+    parse_duration(value)
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| TargetError::Duration {
+            label,
+            value: value.to_owned(),
+        })
+}
+
+#[cfg(test)]
+mod tests;
