@@ -4,17 +4,22 @@
 //! an index that exists, a template's captures are those of its path. The defaults stand in one place, here, and
 //! `gateway.example.yml` documents them (a test keeps it current).
 
-use std::net::{IpAddr, SocketAddr};
+mod read;
+mod values;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
+use checked_yaml::Mistakes;
 use http::HeaderValue;
 
 use crate::route::{Pattern, Template};
 
 /// Address of the metrics listener where none is configured.
-pub const DEFAULT_METRICS: SocketAddr =
-    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
+pub const DEFAULT_METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 /// How long a request may take before its first byte of answer, on a route that proxies.
 pub const DEFAULT_PROXY_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a fan-out may take as a whole.
@@ -23,7 +28,7 @@ pub const DEFAULT_FAN_OUT_DEADLINE: Duration = Duration::from_secs(5);
 pub const DEFAULT_BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A validated configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where clients connect.
     pub listen: SocketAddr,
@@ -49,6 +54,54 @@ pub struct Config {
     pub upstreams: Vec<UpstreamConfig>,
     /// The routes, in the order of the file.
     pub routes: Vec<RouteConfig>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: cannot be read", path = .path.display())]
+    Read {
+        /// Its path as given.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is wrong.
+    #[error("{path}: {count} {what}\n{mistakes}", path = .path.display(), count = .mistakes.len(),
+        what = if .mistakes.len() == 1 { "mistake" } else { "mistakes" })]
+    Mistakes {
+        /// Its path as given.
+        path: PathBuf,
+        /// All that is wrong with it.
+        mistakes: Mistakes,
+    },
+}
+
+impl Config {
+    /// Reads a configuration from its text.
+    ///
+    /// # Errors
+    /// Every mistake, each with its key and line.
+    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+        read::config(text)
+    }
+
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or every mistake in it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|mistakes| ConfigError::Mistakes {
+            path: path.to_owned(),
+            mistakes,
+        })
+    }
 }
 
 /// What a client may ask of the listener.
@@ -145,7 +198,7 @@ pub struct Endpoint {
 }
 
 /// One route.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteConfig {
     /// The paths it answers; its text is the `route` label.
     pub path: Pattern,
@@ -165,7 +218,7 @@ impl RouteConfig {
 }
 
 /// What a route does with a request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Passes it to one upstream and streams the answer back.
     Proxy {
@@ -202,3 +255,6 @@ pub struct Call {
     /// The path and query to ask for.
     pub path: Template,
 }
+
+#[cfg(test)]
+mod tests;

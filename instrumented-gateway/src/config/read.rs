@@ -1,0 +1,202 @@
+//! The walk over the file: asks for every key that is known, and adds what is wrong to one list.
+//!
+//! A value that cannot be read does not end the walk: its default stands in until the end, where one mistake is enough
+//! to refuse the whole file. Contradictions between values that were read are found on the way, where the lines are.
+
+mod routes;
+mod upstreams;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use checked_yaml::{Fields, Mistakes, Node, Place, parse};
+
+use super::values::{bytes, count, duration};
+use super::{Config, DEFAULT_METRICS, IpNetwork, Limits};
+use upstreams::Upstreams;
+
+/// hyper refuses a smaller buffer.
+const LEAST_HEADER_BYTES: u64 = 8192;
+const MOST_HEADER_BYTES: u64 = 16 << 20;
+
+/// Reads a configuration.
+pub(super) fn config(text: &str) -> Result<Config, Mistakes> {
+    let root = parse(text)?;
+    let mut mistakes = Mistakes::new();
+    let mut fields = root.fields(&mut mistakes);
+    let listeners = Listeners::read(&mut fields, &mut mistakes);
+    let grace =
+        optional(&mut fields, "grace", &mut mistakes, duration).unwrap_or(Duration::from_secs(2));
+    let max_accounts = optional(
+        &mut fields,
+        "max_accounts",
+        &mut mistakes,
+        |node, mistakes| count(node, 1, 1_000_000, mistakes),
+    );
+    let shutdown_timeout = optional(&mut fields, "shutdown_timeout", &mut mistakes, duration);
+    let limits = fields
+        .optional("limits")
+        .map(|node| limits(node, &mut mistakes));
+    let trusted_peers = fields
+        .optional("trusted_peers")
+        .map(|node| trusted_peers(node, &mut mistakes));
+    let upstreams = Upstreams::read(&mut fields, grace, &listeners.own, &mut mistakes);
+    let routes = routes::read(&mut fields, &upstreams, &mut mistakes);
+    fields.finish(&mut mistakes);
+    let config = Config {
+        listen: listeners.listen,
+        metrics: listeners.metrics,
+        admin: listeners.admin,
+        admin_drills: listeners.admin_drills,
+        console: listeners.console,
+        grace,
+        max_accounts: max_accounts.unwrap_or(1000),
+        shutdown_timeout: shutdown_timeout.unwrap_or(Duration::from_secs(10)),
+        limits: limits.unwrap_or_default(),
+        trusted_peers: trusted_peers.unwrap_or_default(),
+        upstreams: upstreams.into_configs(),
+        routes,
+    };
+    mistakes.into_result(config)
+}
+
+/// What `read` makes of an optional key.
+fn optional<T>(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    mistakes: &mut Mistakes,
+    read: impl FnOnce(&Node, &mut Mistakes) -> Option<T>,
+) -> Option<T> {
+    fields.optional(key).and_then(|node| read(node, mistakes))
+}
+
+/// The addresses that the gateway itself listens on.
+struct Listeners {
+    listen: SocketAddr,
+    metrics: SocketAddr,
+    admin: Option<SocketAddr>,
+    console: Option<SocketAddr>,
+    admin_drills: bool,
+    own: Vec<(&'static str, SocketAddr)>,
+}
+
+impl Listeners {
+    fn read(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> Self {
+        let mut own = Vec::new();
+        let listen = fields.required("listen", mistakes);
+        let listen = listen.and_then(|node| address("listen", node, &mut own, mistakes));
+        let metrics = match fields.optional("metrics") {
+            Some(node) => address("metrics", node, &mut own, mistakes),
+            None => {
+                let place = fields.place().clone();
+                claim("metrics", DEFAULT_METRICS, &place, &mut own, mistakes);
+                None
+            }
+        };
+        let admin = fields.optional("admin");
+        let admin_drills = fields.optional("admin_drills");
+        let drills_allowed = admin_drills.and_then(|node| node.boolean(mistakes)) == Some(true);
+        if let Some(node) = admin_drills
+            && drills_allowed
+            && admin.is_none()
+        {
+            node.reject(
+                mistakes,
+                "needs `admin`, the listener that would start them",
+            );
+        }
+        let admin = admin.and_then(|node| address("admin", node, &mut own, mistakes));
+        let console = fields.optional("console");
+        if let Some(node) = console
+            && !cfg!(feature = "console")
+        {
+            node.reject(
+                mistakes,
+                "this binary was built without the feature `console`; build it with --features console, or leave the key out",
+            );
+        }
+        let console = console.and_then(|node| address("console", node, &mut own, mistakes));
+        Self {
+            listen: listen.unwrap_or(DEFAULT_METRICS),
+            metrics: metrics.unwrap_or(DEFAULT_METRICS),
+            admin,
+            console,
+            admin_drills: drills_allowed,
+            own,
+        }
+    }
+}
+
+fn address(
+    key: &'static str,
+    node: &Node,
+    own: &mut Vec<(&'static str, SocketAddr)>,
+    mistakes: &mut Mistakes,
+) -> Option<SocketAddr> {
+    let address = node.parse("an IP address and port such as 127.0.0.1:8080", mistakes)?;
+    claim(key, address, &node.place, own, mistakes);
+    Some(address)
+}
+
+/// Takes an address for one listener; two cannot have the same.
+fn claim(
+    key: &'static str,
+    address: SocketAddr,
+    place: &Place,
+    own: &mut Vec<(&'static str, SocketAddr)>,
+    mistakes: &mut Mistakes,
+) {
+    if let Some((other, _)) = own.iter().find(|(_, taken)| overlap(*taken, address)) {
+        let place = Place {
+            line: place.line,
+            key: key.to_owned(),
+        };
+        mistakes.add(place, format!("{address} is taken by `{other}`"));
+    }
+    own.push((key, address));
+}
+
+/// Whether the kernel would refuse to bind both; port 0 asks for any free one.
+fn overlap(left: SocketAddr, right: SocketAddr) -> bool {
+    left.port() != 0
+        && left.port() == right.port()
+        && left.is_ipv4() == right.is_ipv4()
+        && (left.ip() == right.ip() || left.ip().is_unspecified() || right.ip().is_unspecified())
+}
+
+fn limits(node: &Node, mistakes: &mut Mistakes) -> Limits {
+    let defaults = Limits::default();
+    let mut fields = node.fields(mistakes);
+    let max_connections = optional(
+        &mut fields,
+        "max_connections",
+        mistakes,
+        |node, mistakes| count(node, 1, 1_000_000, mistakes),
+    );
+    let header_read_timeout = optional(&mut fields, "header_read_timeout", mistakes, duration);
+    let max_header_bytes = optional(
+        &mut fields,
+        "max_header_bytes",
+        mistakes,
+        |node, mistakes| bytes(node, LEAST_HEADER_BYTES, MOST_HEADER_BYTES, mistakes),
+    );
+    let max_headers = optional(&mut fields, "max_headers", mistakes, |node, mistakes| {
+        count(node, 1, 10_000, mistakes)
+    });
+    fields.finish(mistakes);
+    Limits {
+        max_connections: max_connections.unwrap_or(defaults.max_connections),
+        header_read_timeout: header_read_timeout.unwrap_or(defaults.header_read_timeout),
+        max_header_bytes: max_header_bytes
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .unwrap_or(defaults.max_header_bytes),
+        max_headers: max_headers.unwrap_or(defaults.max_headers),
+    }
+}
+
+fn trusted_peers(node: &Node, mistakes: &mut Mistakes) -> Vec<IpNetwork> {
+    node.items(mistakes)
+        .iter()
+        .filter_map(|item| item.parse("a network", mistakes))
+        .collect()
+}
