@@ -93,11 +93,12 @@ impl Exporter {
     /// Writes the present values into the recorder. A renderer that runs at the same time may mix them with the ones
     /// before: where the application renders by itself, [`Exporter::render`] is exact.
     pub fn publish(&self, recorder: &dyn Recorder) {
-        self.render(recorder, || ());
+        self.render(recorder, |_| ());
     }
 
-    /// Writes the present values into the recorder and renders, with no other publication in between.
-    pub fn render<R>(&self, recorder: &dyn Recorder, render: impl FnOnce() -> R) -> R {
+    /// Writes the present values into the recorder and renders, with no other publication in between. What `render`
+    /// publishes beside them from the snapshot that it is given agrees with them.
+    pub fn render<R>(&self, recorder: &dyn Recorder, render: impl FnOnce(&Snapshot) -> R) -> R {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.ledger.snapshot();
         for (index, account) in snapshot.accounts.iter().enumerate() {
@@ -107,7 +108,7 @@ impl Exporter {
             keys[index].publish(account, recorder);
         }
         publish_limits(&snapshot, recorder);
-        render()
+        render(&snapshot)
     }
 
     /// Publishes once in every `period`, for ever: for an exporter that serves by itself and offers no hook. The values
