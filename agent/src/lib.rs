@@ -11,6 +11,7 @@
 //! - [`labels`]: label sets.
 //! - [`catalogue`]: which series must not grow for ever, and which explain them.
 //! - [`discovery`]: from an address and its labels to a target.
+//! - `excerpt`: texts of targets, fit to be shown.
 //! - [`exposition`]: Prometheus' text format and OpenMetrics, read as they come.
 //! - [`scrape`]: targets fetched on their beat, at a bounded cost.
 //! - [`clock`]: the one file that reads the clock.
@@ -21,6 +22,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod config;
 pub mod discovery;
+mod excerpt;
 pub mod exposition;
 pub mod labels;
 pub mod plot;

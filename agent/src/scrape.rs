@@ -4,15 +4,27 @@
 //! and the target is down with one sentence that says why. Health is what this module saw and never a series in the
 //! body, so that a target that exposes its own `up` cannot overrule it.
 
+mod body;
 mod error;
+mod fetch;
+mod schedule;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use leak_detect::Timestamp;
+use reqwest::Client;
+use resource_ledger::{Ledger, ServiceTaskOutcome, TaskSet};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
+use crate::catalogue::Catalogue;
+use crate::clock;
 use crate::discovery::Target;
 use crate::labels::Labels;
+use fetch::Stage;
+use watched::Watched;
 
 pub use error::ScrapeError;
 
@@ -58,3 +70,97 @@ pub struct Notes {
     /// Something that an operator should put right although the scrape succeeded.
     pub warning: Option<String>,
 }
+
+/// Scrapes every target on its beat until the set is dropped or nobody takes the events any more.
+///
+/// One request at a time is in flight for each target; where one takes longer than the interval, beats are left out. A
+/// receiver that is slow slows the scraping down, and nothing is lost. `external_labels` move the beats, so that two
+/// agents of a pair differ.
+///
+/// # Errors
+/// Where no HTTP client can be made.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub fn spawn(
+    targets: &[Arc<Target>],
+    catalogue: &Arc<Catalogue>,
+    external_labels: &Labels,
+    events: &mpsc::Sender<Scrape>,
+    ledger: &Ledger,
+) -> reqwest::Result<TaskSet<()>> {
+    let client = fetch::client()?;
+    let account = ledger.account::<ServiceTaskOutcome>(resource_ledger::Labels::new());
+    let mut tasks = TaskSet::new();
+    for target in targets {
+        let offset = schedule::offset(target, external_labels);
+        let watched = Watched::new(Arc::clone(target), Arc::clone(catalogue));
+        let task = beat(
+            client.clone(),
+            Arc::clone(target),
+            watched,
+            offset,
+            events.clone(),
+        );
+        tasks.spawn(account.open(), task);
+    }
+    Ok(tasks)
+}
+
+async fn beat(
+    client: Client,
+    target: Arc<Target>,
+    mut watched: Watched,
+    offset: Duration,
+    events: mpsc::Sender<Scrape>,
+) {
+    let wait = schedule::until_first(clock::now(), target.interval, offset);
+    let first = tokio::time::Instant::from_std(clock::instant() + wait);
+    let mut beats = tokio::time::interval_at(first, target.interval);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        beats.tick().await;
+        let scrape = scrape(&client, &target, &mut watched).await;
+        if events.send(scrape).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// One scrape, whatever the target does, within its timeout.
+async fn scrape(client: &Client, target: &Arc<Target>, watched: &mut Watched) -> Scrape {
+    let at = clock::now();
+    let begun = clock::instant();
+    let mut stage = Stage::Connecting;
+    watched.begin();
+    let fetched = clock::timeout(
+        target.timeout,
+        fetch::fetch(client, target, watched, &mut stage),
+    );
+    let outcome = fetched.await.unwrap_or_else(|elapsed| {
+        Err(ScrapeError::TimedOut {
+            timeout: elapsed.0,
+            during: stage.during(),
+        })
+    });
+    let (result, notes) = match outcome {
+        Ok((samples, notes)) => {
+            watched.complete();
+            (Ok(samples), notes)
+        }
+        Err(error) => {
+            watched.fail();
+            (Err(error), Notes::default())
+        }
+    };
+    Scrape {
+        target: Arc::clone(target),
+        at,
+        duration: clock::instant().saturating_duration_since(begun),
+        result,
+        notes,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Where a body stops being an exposition, and why.
 
+use crate::excerpt::excerpt_of_bytes;
+
 /// Where a body stops being an exposition, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}{}", near(excerpt))]
@@ -33,6 +35,9 @@ pub enum ParseProblem {
     /// Between the braces.
     #[error("expected a label name")]
     LabelName,
+    /// Two quotes with nothing between them.
+    #[error("a name is empty")]
+    EmptyName,
     /// After a label's name.
     #[error("expected `=` after the label name")]
     Equals,
@@ -66,6 +71,13 @@ pub enum ParseProblem {
     /// OpenMetrics with something behind its last line.
     #[error("there is text after `# EOF`")]
     AfterEof,
+}
+
+/// How much of a bad line is shown.
+const EXCERPT_CHARACTERS: usize = 40;
+
+pub(super) fn excerpt(near: &[u8]) -> String {
+    excerpt_of_bytes(near, EXCERPT_CHARACTERS)
 }
 
 fn near(excerpt: &str) -> String {

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::exposition::ParseError;
 
+/// How much text of the target a message shows, in characters.
+const EXCERPT_CHARACTERS: usize = 120;
+
 /// Why a scrape failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ScrapeError {
@@ -67,4 +70,9 @@ pub enum ScrapeError {
     /// The text is no exposition.
     #[error(transparent)]
     Parse(#[from] ParseError),
+}
+
+/// A text of the target, bounded and fit to be shown on one line.
+pub(super) fn excerpt(text: &str) -> String {
+    crate::excerpt::excerpt(text, EXCERPT_CHARACTERS)
 }

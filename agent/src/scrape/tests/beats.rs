@@ -1,0 +1,98 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::server::{Server, Step, TEXT, response};
+use super::*;
+use crate::config::Config;
+
+fn config(addresses: &[&str]) -> Config {
+    Config::parse(&format!(
+        "global: {{ scrape_interval: 100ms, scrape_timeout: 100ms }}\nscrape_configs:\n  - job_name: j\n    \
+         static_configs: [{{ targets: [\"{}\"] }}]\n",
+        addresses.join("\", \"")
+    ))
+    .expect("a configuration")
+}
+
+fn start(config: &Config, ledger: &Ledger) -> (TaskSet<()>, mpsc::Receiver<Scrape>) {
+    let (sender, receiver) = mpsc::channel(16);
+    let catalogue = Arc::new(config.catalogue());
+    let tasks = spawn(
+        &config.targets(),
+        &catalogue,
+        &Labels::empty(),
+        &sender,
+        ledger,
+    );
+    (tasks.expect("a client"), receiver)
+}
+
+#[tokio::test]
+async fn every_target_is_scraped_on_its_own_beat() {
+    let good = Server::start(vec![response(&[TEXT], "go_goroutines 1\n")]).await;
+    let hung = Server::start(vec![Step::Hang]).await;
+    let config = config(&[&good.address, &hung.address]);
+    let ledger = Ledger::new(resource_ledger::Settings::default());
+    let (tasks, mut receiver) = start(&config, &ledger);
+    let mut beats: HashMap<Arc<str>, Vec<Scrape>> = HashMap::new();
+    while beats.len() < 2 || beats.values().any(|scrapes| scrapes.len() < 4) {
+        let scrape = receiver.recv().await.expect("the tasks live");
+        beats
+            .entry(Arc::clone(&scrape.target.instance))
+            .or_default()
+            .push(scrape);
+    }
+    for scrapes in beats.values() {
+        let gaps: Vec<f64> = scrapes
+            .windows(2)
+            .map(|pair| pair[1].at - pair[0].at)
+            .collect();
+        // Never two at once, and no faster than the interval but to catch up one late beat.
+        assert!(
+            scrapes
+                .windows(2)
+                .all(|pair| pair[1].at >= pair[0].at + pair[0].duration - Duration::from_millis(2))
+        );
+        assert!(
+            gaps.iter().sum::<f64>() >= 0.1 * (gaps.len() as f64 - 1.0),
+            "{gaps:?}"
+        );
+    }
+    assert!(
+        beats[&*hung.address]
+            .iter()
+            .all(|scrape| scrape.result.is_err())
+    );
+    assert!(
+        beats[&*good.address]
+            .iter()
+            .all(|scrape| scrape.result.is_ok())
+    );
+    drop(tasks);
+    while receiver.recv().await.is_some() {}
+}
+
+#[tokio::test]
+async fn tasks_are_counted_and_end_with_the_set_or_with_the_receiver() {
+    let ledger = Ledger::new(resource_ledger::Settings::default());
+    let config = config(&["127.0.0.1:1", "127.0.0.2:1"]);
+    let open = || -> u64 {
+        ledger
+            .snapshot()
+            .accounts
+            .iter()
+            .map(|account| account.open)
+            .sum()
+    };
+
+    let (mut tasks, receiver) = start(&config, &ledger);
+    assert_eq!(open(), 2);
+    tasks.shutdown().await;
+    assert_eq!(open(), 0);
+    drop(receiver);
+
+    let (mut tasks, receiver) = start(&config, &ledger);
+    drop(receiver);
+    while tasks.join_next().await.is_some() {}
+    assert_eq!(open(), 0);
+}

@@ -1,0 +1,165 @@
+use expect_test::{Expect, expect};
+
+use super::server::{Server, TEXT, response};
+use super::*;
+
+async fn check(settings: &str, body: &str, expected: Expect) {
+    let server = Server::start(vec![response(&[TEXT], body)]).await;
+    let scrape = scrape_once(&target(&server.address, settings)).await;
+    expected.assert_eq(&told(&scrape));
+}
+
+#[tokio::test]
+async fn only_what_the_catalogue_knows_is_kept() {
+    let body = "up 0\nfoo 1\nprocess_open_fds 3\nresource_ledger_open{resource=\"request\"} 1\n\
+                resource_ledger_open{resource=\"connection_task\"} 9\nscrape_duration_seconds 77\n";
+    check(
+        "",
+        body,
+        expect![[r#"
+        process_open_fds{instance="i",job="j"} 3
+        resource_ledger_open{instance="i",job="j",resource="request"} 1
+    "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn health_is_not_what_the_body_says() {
+    let server = Server::start(vec![response(&[TEXT], "up 0\n")]).await;
+    let scrape = scrape_once(&target(&server.address, "")).await;
+    assert_eq!(scrape.result, Ok(Vec::new()));
+    assert_eq!(scrape.notes.samples, 1);
+}
+
+#[tokio::test]
+async fn labels_of_the_target_win_unless_honoured() {
+    let body = "go_goroutines{job=\"mine\",exported_job=\"old\",a=\"b\"} 1\ngo_goroutines{instance=\"\"} 2\n";
+    check(
+        "",
+        body,
+        expect![[r#"
+        go_goroutines{a="b",exported_exported_job="mine",exported_job="old",instance="i",job="j"} 1
+        go_goroutines{instance="i",job="j"} 2
+    "#]],
+    )
+    .await;
+    check(
+        "honor_labels: true",
+        body,
+        expect![[r#"
+        go_goroutines{a="b",exported_job="old",instance="i",job="mine"} 1
+        go_goroutines{job="j"} 2
+    "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn times_count_unless_told_otherwise() {
+    check(
+        "",
+        "go_goroutines 1 5000\n",
+        expect![[r#"
+        go_goroutines{instance="i",job="j"} 1 @5000
+    "#]],
+    )
+    .await;
+    check(
+        "honor_timestamps: false",
+        "go_goroutines 1 5000\n",
+        expect![[r#"
+        go_goroutines{instance="i",job="j"} 1
+    "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_first_of_two_wins() {
+    let body = "go_goroutines{a=\"1\",b=\"2\"} 1\ngo_goroutines{a=\"1\",b=\"2\"} 2\n\
+                go_goroutines{b=\"2\", a=\"1\"} 3\ngo_goroutines{a=\"1\",b=\"2\",c=\"\"} 4\n";
+    let server = Server::start(vec![response(&[TEXT], body)]).await;
+    let scrape = scrape_once(&target(&server.address, "")).await;
+    expect![[r#"
+        go_goroutines{a="1",b="2",instance="i",job="j"} 1
+    "#]]
+    .assert_eq(&told(&scrape));
+    assert_eq!(scrape.notes.duplicates, 3);
+    assert_eq!(scrape.notes.samples, 4);
+}
+
+#[tokio::test]
+async fn limits_say_which_and_where() {
+    let body = "ignored{a=\"1\",b=\"2\",c=\"3\",d=\"4444444444\"} 1\ngo_goroutines{a=\"1\",b=\"22222222\"} 1\n";
+    check(
+        "sample_limit: 1",
+        body,
+        expect![[r#"
+        error: the body has more than 1 samples (sample_limit)
+    "#]],
+    )
+    .await;
+    check("label_limit: 3", body, expect![[r#"
+        error: series go_goroutines{a="1",b="22222222",instance="i",job="j"} has more labels than 3 (label_limit)
+    "#]]).await;
+    check(
+        "label_limit: 4",
+        body,
+        expect![[r#"
+        go_goroutines{a="1",b="22222222",instance="i",job="j"} 1
+    "#]],
+    )
+    .await;
+    check("label_name_length_limit: 7", body, expect![[r#"
+        error: series go_goroutines{a="1",b="22222222",instance="i",job="j"} has a label name of more bytes than 7 (label_name_length_limit)
+    "#]]).await;
+    check("label_value_length_limit: 7", body, expect![[r#"
+        error: series go_goroutines{a="1",b="22222222",instance="i",job="j"} has a label value of more bytes than 7 (label_value_length_limit)
+    "#]]).await;
+    check(
+        "body_size_limit: 10B",
+        body,
+        expect![[r#"
+        error: the body is larger than 10 bytes (body_size_limit)
+    "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn series_above_the_limit_are_dropped_and_counted() {
+    let body: String = (0..10)
+        .map(|i| format!("go_goroutines{{i=\"{i}\"}} {i}\n"))
+        .collect();
+    let server = Server::start(vec![response(&[TEXT], body)]).await;
+    let scrape = scrape_once(&target(&server.address, "series_limit: 2")).await;
+    expect![[r#"
+        go_goroutines{i="0",instance="i",job="j"} 0
+        go_goroutines{i="1",instance="i",job="j"} 1
+    "#]]
+    .assert_eq(&told(&scrape));
+    assert_eq!(scrape.notes.above_series_limit, 8);
+}
+
+#[tokio::test]
+async fn what_is_known_is_what_the_last_whole_body_had() {
+    let server = Server::start(vec![response(
+        &[TEXT],
+        "go_goroutines{a=\"1\"} 1\nprocess_open_fds 2\n",
+    )])
+    .await;
+    let broken = Server::start(vec![response(
+        &[TEXT],
+        "go_goroutines{a=\"2\"} 1\nnonsense\n",
+    )])
+    .await;
+    let other = Server::start(vec![response(&[TEXT], "process_open_fds 3\n")]).await;
+    let client = fetch::client().expect("a client");
+    let whole = target(&server.address, "");
+    let mut watched = watched(&whole);
+    for (address, known) in [(&server, 2), (&broken, 2), (&server, 2), (&other, 1)] {
+        scrape(&client, &target(&address.address, ""), &mut watched).await;
+        assert_eq!(watched.known.len(), known);
+    }
+}
