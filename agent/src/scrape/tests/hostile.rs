@@ -438,7 +438,11 @@ async fn the_request_is_that_of_prometheus() {
     let server = Server::start(vec![response(&[TEXT], BODY)]).await;
     let settings = "metrics_path: /m\nparams: { b: [x y, z], a: [\"1\"] }\nscrape_timeout: 1500ms";
     scrape_once(&target(&server.address, settings)).await;
-    let request = server.requests().remove(0).replace(&server.address, "HOST");
+    let request = server
+        .requests()
+        .remove(0)
+        .replace(&server.address, "HOST")
+        .replace("\r\n", "\n");
     expect![[r#"
         GET /m?a=1&b=x+y&b=z HTTP/1.1
         accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1
