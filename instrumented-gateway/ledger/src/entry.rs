@@ -48,6 +48,10 @@ impl<O: Outcome> Entry<O> {
     }
 
     /// Closes the entry now, as announced, else as `outcome`.
+    #[cfg_attr(
+        loom,
+        expect(dead_code, reason = "the wrappers that need it are not in the model")
+    )]
     pub(crate) fn close_or(mut self, outcome: O) {
         self.close_once(|announced| announced.map_or(outcome.index(), usize::from));
     }
@@ -132,6 +136,10 @@ impl<O: Outcome> EntryHandle<O> {
             .amend(self.ticket, |record| record.will_close = index);
     }
 
+    #[cfg_attr(
+        loom,
+        expect(dead_code, reason = "the wrappers that need it are not in the model")
+    )]
     pub(crate) fn now(&self) -> Instant {
         self.shard.clock().now()
     }

@@ -2,10 +2,8 @@
 //!
 //! It is a value, not a global: a process can have several, and a test has one of its own. Clones share everything.
 
-use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc as StdArc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +15,7 @@ use crate::registry::{Identity, Inserted, Registry};
 use crate::shard::Shard;
 use crate::site::site_of;
 use crate::snapshot::Snapshot;
-use crate::sync::{Arc, RwLock};
+use crate::sync::{Arc, RwLock, thread_number};
 
 /// More shards than threads cost memory, fewer cost waiting: four for each processor, within these bounds.
 const SHARDS_MIN: usize = 8;
@@ -228,17 +226,4 @@ fn shard_count() -> usize {
     (processors * 4)
         .next_power_of_two()
         .clamp(SHARDS_MIN, SHARDS_MAX)
-}
-
-/// Numbers threads in the order in which they first open an entry, so that neighbours never share a shard.
-fn thread_number() -> usize {
-    const UNNUMBERED: usize = usize::MAX;
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static NUMBER: Cell<usize> = const { Cell::new(UNNUMBERED) });
-    NUMBER.with(|number| {
-        if number.get() == UNNUMBERED {
-            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
-        }
-        number.get()
-    })
 }

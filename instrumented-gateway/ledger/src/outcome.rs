@@ -288,3 +288,93 @@ impl ResourceOutcome for ServiceTaskOutcome {
 impl RunOutcome for ServiceTaskOutcome {
     const COMPLETED: Self = Self::Completed;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+
+    /// Every variant's word is its name in snake case, and stands where its index points.
+    #[track_caller]
+    fn check<O: Outcome + Debug>(all: &[O]) {
+        let words: Vec<String> = all
+            .iter()
+            .map(|outcome| snake_case(&format!("{outcome:?}")))
+            .collect();
+        assert_eq!(words, O::WORDS);
+        all.iter()
+            .zip(O::WORDS)
+            .for_each(|(outcome, word)| assert_eq!(outcome.word(), *word));
+    }
+
+    fn snake_case(name: &str) -> String {
+        let spaced = name.char_indices().flat_map(|(index, letter)| {
+            let separator = (index > 0 && letter.is_uppercase()).then_some('_');
+            separator.into_iter().chain(letter.to_lowercase())
+        });
+        spaced.collect()
+    }
+
+    #[test]
+    fn every_outcome_has_its_word() {
+        use BodyOutcome as Body;
+        check(&[
+            Body::Complete,
+            Body::Drained,
+            Body::Abandoned,
+            Body::Unread,
+            Body::Failed,
+        ]);
+        use ConnectionOutcome as Connection;
+        check(&[
+            Connection::IdleTimeout,
+            Connection::MaxLifetime,
+            Connection::MaxRequests,
+            Connection::PeerClosed,
+            Connection::ClientGone,
+            Connection::ConnectFailed,
+            Connection::Error,
+            Connection::Undrained,
+            Connection::EarlyResponse,
+            Connection::Upgraded,
+            Connection::Evicted,
+            Connection::Shutdown,
+        ]);
+        use TaskOutcome as Task;
+        check(&[
+            Task::Completed,
+            Task::Failed,
+            Task::TimedOut,
+            Task::Cancelled,
+            Task::Panicked,
+        ]);
+        use RequestOutcome as Request;
+        check(&[
+            Request::Completed,
+            Request::ClientGone,
+            Request::TimedOut,
+            Request::Rejected,
+            Request::Failed,
+        ]);
+        check(&[
+            ServiceOutcome::Completed,
+            ServiceOutcome::Failed,
+            ServiceOutcome::Dropped,
+        ]);
+        use ConnectionTaskOutcome as Driver;
+        check(&[
+            Driver::Completed,
+            Driver::Failed,
+            Driver::Cancelled,
+            Driver::Panicked,
+        ]);
+        use ServiceTaskOutcome as Upkeep;
+        check(&[
+            Upkeep::Completed,
+            Upkeep::Failed,
+            Upkeep::Cancelled,
+            Upkeep::Panicked,
+        ]);
+    }
+}

@@ -1,5 +1,14 @@
-//! Everything that the ledger promises to a service, through its public interface.
+//! What the ledger promises to a service, through its public interface.
 
 #![cfg(not(loom))]
 
+mod accounts;
+mod body;
+mod executor;
+mod export;
+mod io;
+mod laws;
 mod ledger;
+mod support;
+mod task;
+mod wire;
