@@ -3,12 +3,28 @@
 //! # Layout
 //! - [`config`]: one YAML file to a validated configuration; every mistake at once
 //! - [`route`]: path patterns, the table that picks one, templates for upstream paths
+//! - [`forward`]: a route that proxies: one request, one upstream, both bodies streamed
+//! - [`fan_out`]: a route that asks several upstreams and answers with one JSON object
+//! - [`upstream`]: one upstream: endpoints in turn, limits, one exchange at a time
+//! - `pool`: the connections to one endpoint, and what becomes of each
+//! - [`body`]: the bodies on either side, and the watch over their progress
+//! - `fields`: which header fields go on
+//! - [`drill`]: the faults that can be rehearsed
 //! - [`error`]: why a request could not be answered by an upstream, and the status that says so
 //! - [`metrics`]: the one file that names the gateway's own metrics
 //! - [`clock`]: the one file that reads the clock
 
+pub mod body;
 pub mod clock;
 pub mod config;
+pub mod drill;
 pub mod error;
+pub mod fan_out;
+mod fields;
+pub mod forward;
 pub mod metrics;
+mod pool;
 pub mod route;
+pub mod upstream;
+
+pub use pool::SocketGate;

@@ -1,0 +1,72 @@
+//! When an exchange last moved a byte, in either direction, and how to cut its client off when none moves.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+
+/// Closes the client's connection when it is cancelled. The accept loop puts one into the extensions of each request and
+/// drops the connection when it is cancelled: a body that stalls because the client does not read is not polled by the
+/// server, so an error from its `poll_frame` would never be seen.
+#[derive(Debug, Clone, Default)]
+pub struct DownstreamCut(pub CancellationToken);
+
+/// What is known of one exchange's bodies; shared by both of them and by the task that watches over the connection.
+#[derive(Debug)]
+pub struct Progress {
+    start: Instant,
+    last_milliseconds: AtomicU64,
+    upload_finished: AtomicBool,
+    cut: AtomicBool,
+}
+
+impl Progress {
+    /// An exchange that begins now.
+    pub fn new() -> Self {
+        Self {
+            start: clock::now(),
+            last_milliseconds: AtomicU64::new(0),
+            upload_finished: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
+        }
+    }
+
+    /// Something moved just now.
+    pub fn touch(&self) {
+        let since = clock::now().saturating_duration_since(self.start);
+        let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        self.last_milliseconds
+            .store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// When something last moved, to the millisecond.
+    pub fn last(&self) -> Instant {
+        self.start + Duration::from_millis(self.last_milliseconds.load(Ordering::Relaxed))
+    }
+
+    /// Whether the request has been read to its end, so that its connection can be used again.
+    pub fn upload_finished(&self) -> bool {
+        self.upload_finished.load(Ordering::Acquire)
+    }
+
+    pub(super) fn finish_upload(&self) {
+        self.upload_finished.store(true, Ordering::Release);
+    }
+
+    /// Whether the exchange was cut because nothing moved for too long.
+    pub fn was_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn mark_cut(&self) {
+        self.cut.store(true, Ordering::Release);
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}

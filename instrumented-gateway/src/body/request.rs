@@ -1,0 +1,91 @@
+//! A request's body on its way upstream.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::progress::Progress;
+
+/// Nothing, or what the client sends, as it sends it. It knows when it has been read to its end: an upstream that answers
+/// before that leaves a connection that cannot be used again.
+#[derive(Debug)]
+pub struct RequestBody {
+    incoming: Option<Incoming>,
+    progress: Arc<Progress>,
+}
+
+impl RequestBody {
+    /// No body.
+    pub fn empty() -> Self {
+        let progress = Arc::new(Progress::new());
+        progress.finish_upload();
+        Self {
+            incoming: None,
+            progress,
+        }
+    }
+
+    /// The client's body.
+    pub fn streaming(incoming: Incoming) -> Self {
+        if incoming.is_end_stream() {
+            return Self::empty();
+        }
+        Self {
+            incoming: Some(incoming),
+            progress: Arc::new(Progress::new()),
+        }
+    }
+
+    /// The exchange's progress, which the response's body shares.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Another body without content for the same exchange, to send it a second time; `None` where there is content,
+    /// which is gone once sent.
+    pub(crate) fn spare(&self) -> Option<Self> {
+        self.incoming.is_none().then(|| Self {
+            incoming: None,
+            progress: Arc::clone(&self.progress),
+        })
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
+        let ended = match &frame {
+            Some(Ok(frame)) => frame.is_trailers() || incoming.is_end_stream(),
+            Some(Err(_)) => false,
+            None => true,
+        };
+        self.progress.touch();
+        if ended {
+            self.progress.finish_upload();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

@@ -1,0 +1,120 @@
+//! The body of an answer to a client, and the guard of the request that ends with it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use resource_ledger::{Owner, RequestOutcome};
+
+use crate::error::{ForwardError, Stage};
+use crate::upstream::UpstreamBody;
+
+/// What the server sends. It holds the request's [`Owner`] from the moment the handler returns: the request ends when the
+/// server has taken the last frame, or dropped the body.
+#[derive(Debug)]
+pub struct GatewayBody {
+    content: Content,
+    /// How the request ends if all of this is sent.
+    outcome: RequestOutcome,
+    // Last: what the content holds is closed before its owner ends.
+    owner: Option<Owner>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Bytes(Option<Bytes>),
+    Upstream(Box<UpstreamBody>),
+}
+
+impl GatewayBody {
+    /// No content.
+    pub fn empty() -> Self {
+        Self::from_content(Content::Bytes(None))
+    }
+
+    /// Content that is all there.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self::from_content(Content::Bytes(
+            Some(bytes).filter(|bytes| !bytes.is_empty()),
+        ))
+    }
+
+    /// An upstream's answer, streamed.
+    pub fn upstream(body: UpstreamBody) -> Self {
+        Self::from_content(Content::Upstream(Box::new(body)))
+    }
+
+    fn from_content(content: Content) -> Self {
+        Self {
+            content,
+            outcome: RequestOutcome::Completed,
+            owner: None,
+        }
+    }
+
+    /// How the request ends if all of this is sent; `completed` unless said.
+    #[must_use]
+    pub fn ending(mut self, outcome: RequestOutcome) -> Self {
+        self.outcome = outcome;
+        self
+    }
+
+    /// Hands over the guard of the request that this answers. A streamed answer ends it as `client_gone` unless its end is
+    /// reached; one that is all there is taken by the server together with its head, or (HEAD) not at all.
+    #[must_use]
+    pub fn owned_by(mut self, owner: Owner) -> Self {
+        self.owner = Some(owner);
+        if matches!(self.content, Content::Bytes(_)) || self.is_end_stream() {
+            self.end(self.outcome);
+        }
+        self
+    }
+
+    fn end(&self, outcome: RequestOutcome) {
+        if let Some(owner) = &self.owner {
+            owner.will_end(outcome);
+        }
+    }
+}
+
+impl Body for GatewayBody {
+    type Data = Bytes;
+    type Error = ForwardError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ForwardError>>> {
+        let frame = match &mut self.content {
+            Content::Bytes(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Content::Upstream(body) => ready!(Pin::new(body).poll_frame(context)),
+        };
+        match &frame {
+            Some(Ok(frame)) if frame.is_data() && !self.is_end_stream() => {}
+            Some(Ok(_)) | None => self.end(self.outcome),
+            Some(Err(ForwardError::TimedOut(Stage::ResponseBody))) => {
+                self.end(RequestOutcome::TimedOut);
+            }
+            Some(Err(_)) => self.end(RequestOutcome::Failed),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Bytes(bytes) => bytes.is_none(),
+            Content::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Bytes(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Content::Upstream(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! A route that proxies: one request, one upstream, both bodies streamed.
+//!
+//! Nothing is buffered: the client's content is polled when the upstream takes it, the answer's when the client does. The
+//! route's deadline bounds the time to the answer's head; after that the exchange lives for as long as it moves. What the
+//! request uses is dropped with its future or its body, so that a client that leaves, at whatever stage, takes it all along.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, request, uri};
+use http_body::Body;
+use hyper::body::Incoming;
+use resource_ledger::{Account, BodyOutcome, Labels, OwnerRef, RequestOutcome};
+
+use crate::body::{DownstreamCut, GatewayBody, RequestBody};
+use crate::config::RouteConfig;
+use crate::drill::Drills;
+use crate::error::{ForwardError, Stage};
+use crate::fields;
+use crate::pool::Fate;
+use crate::route::{Captures, Template};
+use crate::upstream::{BodyBound, Exchange, Lane, Upstream};
+
+/// A request that a route has been found for.
+#[derive(Debug)]
+pub struct Inbound {
+    /// As it came. Its extensions hold the [`DownstreamCut`] of its connection.
+    pub request: Request<Incoming>,
+    /// What the route's pattern captured in its path.
+    pub captures: Captures,
+    /// The request, for everything that works for it.
+    pub owner: OwnerRef,
+    /// The route's deadline, or a nearer one of a trusted peer.
+    pub deadline: Instant,
+}
+
+/// A configured route that proxies.
+#[derive(Debug)]
+pub struct Proxy {
+    route: Arc<str>,
+    upstream: Arc<Upstream>,
+    rewrite: Option<Template>,
+    body_idle_timeout: Option<Duration>,
+    bodies: Account<BodyOutcome>,
+    drills: Arc<Drills>,
+}
+
+impl Inbound {
+    /// The token that cuts its client off.
+    pub(crate) fn cut(&self) -> DownstreamCut {
+        self.request
+            .extensions()
+            .get::<DownstreamCut>()
+            .cloned()
+            .unwrap_or_default()
+    }
+}
+
+impl Proxy {
+    /// A route to `upstream`.
+    pub fn new(
+        route: &RouteConfig,
+        rewrite: Option<Template>,
+        upstream: &Arc<Upstream>,
+        drills: &Arc<Drills>,
+    ) -> Self {
+        let labels = Labels::new()
+            .upstream(Arc::clone(upstream.name()))
+            .route(Arc::clone(route.label()));
+        Self {
+            route: Arc::clone(route.label()),
+            upstream: Arc::clone(upstream),
+            rewrite,
+            body_idle_timeout: route.body_idle_timeout,
+            bodies: upstream.ledger().account(labels),
+            drills: Arc::clone(drills),
+        }
+    }
+
+    /// Passes the request on and gives the head of the answer, whose body streams.
+    pub async fn handle(&self, inbound: Inbound) -> Response<GatewayBody> {
+        let cut = inbound.cut().0;
+        let Inbound {
+            request,
+            captures,
+            owner,
+            deadline,
+        } = inbound;
+        let (head, incoming) = request.into_parts();
+        if let Some((status, text)) = fields::refusal(&head) {
+            return plain(status, text.to_owned(), RequestOutcome::Rejected);
+        }
+        let request = match self.outbound(head, RequestBody::streaming(incoming), &captures) {
+            Ok(request) => request,
+            Err(error) => return failure(&error),
+        };
+        let lane = match self.drills.client_per_request(&self.upstream) {
+            Some(pool) => Lane::Private(pool),
+            None => Lane::Pool,
+        };
+        let exchange = Exchange {
+            request,
+            owner: owner.clone(),
+            deadline,
+            body: BodyBound::Idle(self.body_idle_timeout),
+            enforced: true,
+            cut,
+            fate: Fate::Client,
+            lane,
+        };
+        let reply = match self.upstream.send(exchange).await {
+            Ok(reply) => reply,
+            Err(error) => return failure(&error),
+        };
+        match self
+            .drills
+            .take_body(&self.upstream, &self.route, &owner, reply)
+        {
+            Ok(answer) => answer,
+            Err(reply) => {
+                let response = reply.count(self.bodies.open_for(Some(&owner), None));
+                answer(response.map(GatewayBody::upstream))
+            }
+        }
+    }
+
+    fn outbound(
+        &self,
+        head: request::Parts,
+        body: RequestBody,
+        captures: &Captures,
+    ) -> Result<Request<RequestBody>, ForwardError> {
+        let target = match &self.rewrite {
+            None => head.uri.path_and_query().cloned(),
+            Some(template) => {
+                let mut target = template.expand(captures, head.uri.path());
+                if let Some(query) = head.uri.query() {
+                    target.push(if template.has_query() { '&' } else { '?' });
+                    target.push_str(query);
+                }
+                Some(uri::PathAndQuery::try_from(target).map_err(|_| ForwardError::Target)?)
+            }
+        };
+        let target = target.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
+        let length = body.size_hint().exact();
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method;
+        *request.uri_mut() = Uri::from(target);
+        *request.headers_mut() = fields::for_proxy(head.headers, length);
+        Ok(request)
+    }
+}
+
+/// An upstream's answer as it goes to the client.
+pub(crate) fn answer(mut response: Response<GatewayBody>) -> Response<GatewayBody> {
+    *response.version_mut() = Version::HTTP_11;
+    response.extensions_mut().clear();
+    fields::strip_hop_by_hop(response.headers_mut());
+    response
+}
+
+/// The answer that tells the client what went wrong.
+pub fn failure(error: &ForwardError) -> Response<GatewayBody> {
+    let status = error.status();
+    let outcome = match error {
+        ForwardError::InFlightLimit
+        | ForwardError::WaitersLimit
+        | ForwardError::Draining
+        | ForwardError::Target => RequestOutcome::Rejected,
+        ForwardError::TimedOut(Stage::RequestBody) | ForwardError::ClientGone => {
+            RequestOutcome::ClientGone
+        }
+        ForwardError::TimedOut(_) => RequestOutcome::TimedOut,
+        _ => RequestOutcome::Failed,
+    };
+    let mut response = plain(status, format!("{error}\n"), outcome);
+    if let Some(seconds) = error.retry_after_seconds() {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// A short text of the gateway's own.
+pub(crate) fn plain(
+    status: StatusCode,
+    text: String,
+    outcome: RequestOutcome,
+) -> Response<GatewayBody> {
+    let mut response = Response::new(GatewayBody::full(text).ending(outcome));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}

@@ -1,0 +1,189 @@
+//! The use of one connection for one exchange.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use resource_ledger::{BodyOutcome, ConnectionOutcome, CountedBody, EntryHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::link::{Drain, Message, Session, Streaming, Watch};
+use crate::body::{Progress, RequestBody};
+
+/// A connection in use. It ends in one of four ways, each of which says what becomes of the connection: [`Lease::finish`],
+/// [`Lease::drain`], [`Lease::close`], or by being dropped, which closes it at once as its [`Fate`] says.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    session: Option<Session>,
+    pool: Arc<Shared>,
+    fate: Fate,
+}
+
+/// Why an exchange is dropped where nobody says so: a dropped future cannot tell.
+#[derive(Debug, Clone)]
+pub(crate) enum Fate {
+    /// The client left.
+    Client,
+    /// The client left, or a sibling call failed, if the flag is set.
+    Sibling(Arc<AtomicBool>),
+}
+
+/// What was promised about the answer's body.
+#[derive(Debug)]
+pub(crate) enum Watched {
+    /// The user keeps this deadline by itself.
+    Deadline(Instant, CancellationToken),
+    /// The driver cuts the exchange when nothing has moved for so long.
+    Progress(Duration, CancellationToken),
+    /// Nothing is enforced; the ledger shows this deadline where there is one.
+    Unenforced(Option<Instant>),
+}
+
+impl Fate {
+    pub(super) fn outcome(&self) -> ConnectionOutcome {
+        self.unless_left(ConnectionOutcome::Error)
+    }
+
+    /// `otherwise`, unless the client left.
+    pub(super) fn unless_left(&self, otherwise: ConnectionOutcome) -> ConnectionOutcome {
+        let sibling_failed = match self {
+            Self::Client => false,
+            Self::Sibling(failed) => failed.load(Ordering::Acquire),
+        };
+        if sibling_failed || std::thread::panicking() {
+            otherwise
+        } else {
+            ConnectionOutcome::ClientGone
+        }
+    }
+}
+
+impl Lease {
+    pub(super) fn new(session: Session, pool: Arc<Shared>, fate: Fate) -> Self {
+        Self {
+            session: Some(session),
+            pool,
+            fate,
+        }
+    }
+
+    /// Whether the connection has served a request before.
+    pub(crate) fn is_reused(&self) -> bool {
+        self.session
+            .as_ref()
+            .is_some_and(|session| session.served() > 0)
+    }
+
+    /// Sends the request and waits for the head of the answer.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        let Some(session) = &mut self.session else {
+            unreachable!("a lease has its session until it ends, which consumes it");
+        };
+        session.sender().try_send_request(request).await
+    }
+
+    /// The head has come; the body is read under these bounds.
+    pub(crate) fn watch(
+        &self,
+        body: &EntryHandle<BodyOutcome>,
+        progress: &Arc<Progress>,
+        watched: Watched,
+    ) {
+        let Some(session) = &self.session else { return };
+        let link = session.link();
+        let (watch, deadline) = match watched {
+            Watched::Deadline(until, cut) => (Watch::Deadline { until, cut }, Some(until)),
+            Watched::Unenforced(deadline) => (Watch::Off, deadline),
+            Watched::Progress(idle, cut) => {
+                progress.touch();
+                let streaming = Streaming {
+                    idle,
+                    progress: Arc::clone(progress),
+                    body: body.clone(),
+                    cut,
+                };
+                (Watch::Progress(streaming), Some(progress.last() + idle))
+            }
+        };
+        body.set_deadline(deadline);
+        link.entry().set_deadline(deadline);
+        link.set_watch(watch);
+    }
+
+    /// The answer has been read to its end: the connection goes back to its pool as soon as it can be used again.
+    pub(crate) fn finish(mut self, progress: &Arc<Progress>) {
+        let Some(session) = self.session.take() else {
+            return;
+        };
+        if session.is_ready() {
+            session.give_back(&self.pool);
+        } else {
+            let link = Arc::clone(session.link());
+            link.tell(Message::Settle {
+                session,
+                progress: Arc::clone(progress),
+            });
+        }
+    }
+
+    /// Nobody wants the rest of the answer: the driver reads it, within bounds, so that the connection can be used again;
+    /// past them it is closed as `otherwise`, at once where the rest is known to be larger.
+    pub(crate) fn drain(
+        mut self,
+        body: CountedBody<Incoming>,
+        progress: &Arc<Progress>,
+        otherwise: ConnectionOutcome,
+    ) {
+        let Some(session) = self.session.take() else {
+            return;
+        };
+        if body.size_hint().lower() > self.pool.limits.drain_bytes {
+            drop(body);
+            session.close(otherwise);
+            return;
+        }
+        let link = Arc::clone(session.link());
+        link.tell(Message::Drain(Drain {
+            body,
+            session,
+            progress: Arc::clone(progress),
+            otherwise,
+        }));
+    }
+
+    /// Closes the connection now.
+    pub(crate) fn close(mut self, outcome: ConnectionOutcome) {
+        if let Some(session) = self.session.take() {
+            session.close(outcome);
+        }
+    }
+
+    /// How the connection ends if the exchange is dropped here.
+    pub(crate) fn fate(&self) -> &Fate {
+        &self.fate
+    }
+
+    /// A drill leaks this connection: no limit counts it and nothing expires it. Its promises stay in the ledger.
+    pub(crate) fn leak(&self) {
+        if let Some(session) = &self.session {
+            session.link().set_watch(Watch::Off);
+            session.link().slot().exempt();
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.close(self.fate.outcome());
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! One upstream: its endpoints in turn, its limits, and one exchange at a time with it.
+//!
+//! An exchange is a place among the requests in flight (or 503, at once), a connection of an endpoint's pool (reused, new,
+//! or waited for), the request, and the head of the answer, all within one deadline. What it gives is a [`Reply`], whose
+//! body is counted by whoever takes it: the count's site is the place that is responsible for reading it. A request that
+//! met a connection which the upstream was just closing is sent again, once, where that is safe (RFC 9110, 9.2.2).
+
+mod body;
+mod exchange;
+mod in_flight;
+mod meter;
+
+pub use body::UpstreamBody;
+pub(crate) use exchange::{BodyBound, Exchange, Lane, Reply};
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::HeaderValue;
+use resource_ledger::{Account, ConnectionOutcome, Ledger};
+
+use crate::config::UpstreamConfig;
+use crate::error::ForwardError;
+use crate::metrics::UpstreamMeters;
+use crate::pool::{Claimant, Common, Fate, Lease, Pool, SocketGate};
+use in_flight::InFlight;
+
+/// One configured upstream.
+#[derive(Debug)]
+pub struct Upstream {
+    config: UpstreamConfig,
+    pools: Vec<Pool>,
+    next: AtomicUsize,
+    common: Common,
+    in_flight: Arc<InFlight>,
+}
+
+impl Upstream {
+    /// An upstream without connections. `gate` is the gateway's: it is still while a snapshot is taken.
+    pub fn new(
+        config: &UpstreamConfig,
+        ledger: &Ledger,
+        meters: UpstreamMeters,
+        gate: &SocketGate,
+    ) -> Arc<Self> {
+        let common = Common::new(ledger, config, meters, gate.clone());
+        let pools = config
+            .endpoints
+            .iter()
+            .map(|endpoint| Pool::new(endpoint, config, &common))
+            .collect();
+        Arc::new(Self {
+            config: config.clone(),
+            pools,
+            next: AtomicUsize::new(0),
+            common,
+            in_flight: Arc::new(InFlight::new(config.max_in_flight)),
+        })
+    }
+
+    /// Its configured name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
+    /// Requests that wait for a connection.
+    pub fn waiters(&self) -> usize {
+        self.common.waiting.count()
+    }
+
+    /// Connections it may hold, over all its endpoints.
+    pub fn limit(&self) -> usize {
+        self.pools
+            .iter()
+            .fold(0, |sum, pool| sum.saturating_add(pool.limit()))
+    }
+
+    /// Requests in flight that count against the limit.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.count()
+    }
+
+    /// Takes no requests any more, closes what is idle, and waits until the exchanges under way have ended and their
+    /// connections are closed. The caller bounds the wait; dropping what holds the exchanges ends it.
+    pub async fn shutdown(&self) {
+        for pool in &self.pools {
+            pool.close(ConnectionOutcome::Shutdown);
+        }
+        for pool in &self.pools {
+            pool.closed().await;
+        }
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.common.ledger
+    }
+
+    /// A pool of its own for one request, which limits and expires nothing: the fault of one drill. It is listed with the
+    /// caller's line.
+    #[track_caller]
+    pub(crate) fn client_of_its_own(&self, connections: &Account<ConnectionOutcome>) -> Pool {
+        let endpoint = self.pools[self.turn()].endpoint();
+        Pool::unlimited(
+            Location::caller(),
+            endpoint,
+            &self.config,
+            &self.common,
+            connections.clone(),
+        )
+    }
+
+    fn turn(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.pools.len()
+    }
+
+    /// A connection to the endpoint whose turn it is, or to the next one that has a free one, or after waiting for one; and
+    /// to another endpoint if that cannot be reached. With it comes the `Host` of its endpoint.
+    async fn lease(
+        &self,
+        lane: &Lane,
+        claimant: &Claimant,
+        fate: &Fate,
+        fresh: bool,
+    ) -> Result<(Lease, HeaderValue), ForwardError> {
+        if let Lane::Private(pool) = lane {
+            return lease_after_waiting(pool, claimant, fate, fresh).await;
+        }
+        let turn = self.turn();
+        let mut failure = None;
+        let mut busy = None;
+        for step in 0..self.pools.len() {
+            let pool = &self.pools[(turn + step) % self.pools.len()];
+            let Some(claim) = pool.claim(claimant, fresh)? else {
+                busy.get_or_insert(pool);
+                continue;
+            };
+            match pool.lease(claim, claimant, fate.clone()).await {
+                Ok(lease) => return Ok((lease, pool.endpoint().authority.clone())),
+                Err(error @ ForwardError::Connect(_)) => failure = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        match (busy, failure) {
+            (None, Some(failure)) => Err(failure),
+            (busy, _) => {
+                let pool = busy.unwrap_or(&self.pools[turn]);
+                lease_after_waiting(pool, claimant, fate, fresh).await
+            }
+        }
+    }
+}
+
+async fn lease_after_waiting(
+    pool: &Pool,
+    claimant: &Claimant,
+    fate: &Fate,
+    fresh: bool,
+) -> Result<(Lease, HeaderValue), ForwardError> {
+    let claim = pool.wait(claimant, fresh).await?;
+    let lease = pool.lease(claim, claimant, fate.clone()).await?;
+    Ok((lease, pool.endpoint().authority.clone()))
+}

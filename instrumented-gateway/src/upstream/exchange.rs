@@ -1,0 +1,263 @@
+//! One request to an upstream, as far as the head of its answer.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::HOST;
+use http::{HeaderName, HeaderValue, Method, Request, Response, response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use resource_ledger::{BodyOutcome, ConnectionOutcome, Entry, OwnerRef};
+use tokio_util::sync::CancellationToken;
+
+use super::Upstream;
+use super::body::{UpstreamBody, Use};
+use super::in_flight::Place;
+use super::meter::Meter;
+use crate::body::{Progress, RequestBody};
+use crate::clock::{self, Elapsed};
+use crate::error::{ForwardError, Stage};
+use crate::metrics::Rejection;
+use crate::pool::{Claimant, Fate, Lease, Pool, Watched};
+
+/// The remaining budget in whole milliseconds, as it goes on to upstreams.
+pub(crate) const REQUEST_DEADLINE: HeaderName = HeaderName::from_static("x-request-deadline-ms");
+
+/// What is asked of an upstream, for whom, and within which bounds.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// In origin form; `Host` and the deadline are set here.
+    pub(crate) request: Request<RequestBody>,
+    pub(crate) owner: OwnerRef,
+    /// For the head of the answer.
+    pub(crate) deadline: Instant,
+    pub(crate) body: BodyBound,
+    /// Whether the bounds are kept; a drill only promises them.
+    pub(crate) enforced: bool,
+    pub(crate) cut: CancellationToken,
+    pub(crate) fate: Fate,
+    pub(crate) lane: Lane,
+}
+
+/// What bounds the body of the answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum BodyBound {
+    /// The deadline of its head; who reads it keeps it.
+    Deadline,
+    /// The longest time without progress; kept by cutting.
+    Idle(Option<Duration>),
+}
+
+/// Where the connection comes from.
+#[derive(Debug)]
+pub(crate) enum Lane {
+    /// The upstream's pools, within all limits.
+    Pool,
+    /// The same, exempt from the pools' maximum and the in-flight limit: for what a drill leaks.
+    Exempt,
+    /// A pool of one request's own.
+    Private(Pool),
+}
+
+/// The head of an answer, and what its body holds until it has been read.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    head: response::Parts,
+    body: Incoming,
+    bounds: Bounds,
+    progress: Arc<Progress>,
+    using: Use,
+}
+
+#[derive(Debug)]
+struct Bounds {
+    deadline: Instant,
+    body: BodyBound,
+    enforced: bool,
+    cut: CancellationToken,
+}
+
+impl Reply {
+    pub(crate) fn status(&self) -> http::StatusCode {
+        self.head.status
+    }
+
+    /// Counts the body under `entry`, whose site is the place that is responsible for reading it.
+    pub(crate) fn count(self, entry: Entry<BodyOutcome>) -> Response<UpstreamBody> {
+        let Self {
+            head,
+            body,
+            bounds,
+            progress,
+            using,
+        } = self;
+        using
+            .lease
+            .watch(&entry.handle(), &progress, bounds.watched());
+        Response::from_parts(head, UpstreamBody::new(body, entry, progress, using))
+    }
+}
+
+impl Bounds {
+    fn watched(self) -> Watched {
+        let promised = match self.body {
+            BodyBound::Deadline => Some(self.deadline),
+            BodyBound::Idle(idle) => idle.map(|idle| clock::now() + idle),
+        };
+        match self.body {
+            BodyBound::Deadline if self.enforced => Watched::Deadline(self.deadline, self.cut),
+            BodyBound::Idle(Some(idle)) if self.enforced => Watched::Progress(idle, self.cut),
+            _ => Watched::Unenforced(promised),
+        }
+    }
+}
+
+impl Upstream {
+    /// Sends a request and waits for the head of its answer.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn send(&self, exchange: Exchange) -> Result<Reply, ForwardError> {
+        let place = match exchange.lane {
+            Lane::Exempt => None,
+            Lane::Pool | Lane::Private(_) => Some(self.enter()?),
+        };
+        let mut meter = Meter::start(&self.common.meters);
+        let progress = Arc::clone(exchange.request.body().progress());
+        let bounds = Bounds {
+            deadline: exchange.deadline,
+            body: exchange.body,
+            enforced: exchange.enforced,
+            cut: exchange.cut.clone(),
+        };
+        match self.exchange(exchange).await {
+            Ok((response, lease)) => {
+                meter.head_received();
+                let (head, body) = response.into_parts();
+                let using = Use {
+                    lease,
+                    place,
+                    meter,
+                };
+                Ok(Reply {
+                    head,
+                    body,
+                    bounds,
+                    progress,
+                    using,
+                })
+            }
+            Err(error) => {
+                meter.will_end(error.result());
+                Err(error)
+            }
+        }
+    }
+
+    fn enter(&self) -> Result<Place, ForwardError> {
+        self.in_flight.enter().ok_or_else(|| {
+            self.common.meters.rejected(Rejection::InFlight);
+            ForwardError::InFlightLimit
+        })
+    }
+
+    async fn exchange(
+        &self,
+        exchange: Exchange,
+    ) -> Result<(Response<Incoming>, Lease), ForwardError> {
+        let claimant = Claimant {
+            owner: exchange.owner,
+            deadline: exchange.deadline,
+            enforced: exchange.enforced,
+            exempt: matches!(exchange.lane, Lane::Exempt),
+            cut: exchange.cut,
+        };
+        let mut request = exchange.request;
+        let mut again = false;
+        loop {
+            let (mut lease, host) = self
+                .lease(&exchange.lane, &claimant, &exchange.fate, again)
+                .await?;
+            address(&mut request, host, claimant.deadline);
+            let may_repeat = lease.is_reused() && !again;
+            let spare = may_repeat.then(|| copy(&request)).flatten();
+            let sent = within(&claimant, lease.send(request)).await;
+            let failure = match sent {
+                Ok(Ok(response)) => return Ok((response, lease)),
+                Ok(Err(failure)) => failure,
+                Err(Elapsed) => {
+                    lease.close(ConnectionOutcome::Error);
+                    return Err(ForwardError::TimedOut(Stage::ResponseHead));
+                }
+            };
+            let (error, unsent) = split(failure);
+            let stale = closed_by_peer(&error);
+            lease.close(if stale {
+                ConnectionOutcome::PeerClosed
+            } else {
+                ConnectionOutcome::Error
+            });
+            match unsent.or(spare.filter(|_| stale)) {
+                Some(repeated) if may_repeat => request = repeated,
+                _ if error.is_user() => return Err(ForwardError::RequestBody(error)),
+                _ => return Err(ForwardError::Upstream(error)),
+            }
+            again = true;
+        }
+    }
+}
+
+async fn within<F: Future>(claimant: &Claimant, future: F) -> Result<F::Output, Elapsed> {
+    if claimant.enforced {
+        clock::timeout_at(claimant.deadline, future).await
+    } else {
+        Ok(future.await)
+    }
+}
+
+/// What depends on the endpoint and on the moment of sending.
+fn address(request: &mut Request<RequestBody>, host: HeaderValue, deadline: Instant) {
+    let left = deadline.saturating_duration_since(clock::now());
+    let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    let fields = request.headers_mut();
+    fields.insert(HOST, host);
+    fields.insert(REQUEST_DEADLINE, HeaderValue::from(left));
+}
+
+/// The request once more, where it may be sent twice: its method is idempotent and it has no content.
+fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let idempotent = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    );
+    let body = request.body().spare().filter(|_| idempotent)?;
+    let mut copy = Request::new(body);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    Some(copy)
+}
+
+fn split(
+    mut failure: TrySendError<Request<RequestBody>>,
+) -> (hyper::Error, Option<Request<RequestBody>>) {
+    let unsent = failure.take_message();
+    (failure.into_error(), unsent)
+}
+
+/// Whether the connection was closed before an answer began, as an upstream does with one that was idle for too long.
+fn closed_by_peer(error: &hyper::Error) -> bool {
+    use std::error::Error;
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    let broken = error
+        .source()
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|source| {
+            matches!(
+                source.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
+            )
+        });
+    broken || error.is_incomplete_message() || error.is_canceled() || error.is_closed()
+}
