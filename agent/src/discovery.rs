@@ -122,6 +122,9 @@ pub enum TargetError {
     /// The address is a URL, or has a path.
     #[error("`{0}` is not host:port; scheme and path belong into `scheme` and `metrics_path`")]
     NotHostPort(String),
+    /// The address holds a user's name or password. It is not repeated in the message.
+    #[error("the address holds credentials, which do not belong there")]
+    Credentials,
     /// The address cannot be part of a URL.
     #[error("`{address}` is not host:port: {reason}")]
     InvalidAddress {
@@ -223,8 +226,9 @@ impl JobTemplate {
         };
         let mut url = reqwest::Url::parse(&format!("http://{address}"))
             .map_err(|error| invalid(error.to_string()))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(invalid("credentials do not belong here".to_owned()));
+        // What a URL reads as something else than host and port, such as a backslash.
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return Err(TargetError::NotHostPort(address.to_owned()));
         }
         url.set_path(discovered.get("__metrics_path__").unwrap_or("/metrics"));
         let query = self.query(discovered);
@@ -259,6 +263,9 @@ impl JobTemplate {
 pub(crate) fn with_port(address: &str) -> Result<String, TargetError> {
     if address.is_empty() {
         return Err(TargetError::EmptyAddress);
+    }
+    if address.contains('@') {
+        return Err(TargetError::Credentials);
     }
     if address.contains(['/', '?', '#', ' ']) {
         return Err(TargetError::NotHostPort(address.to_owned()));

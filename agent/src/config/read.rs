@@ -265,14 +265,15 @@ pub(super) fn labels(node: &Node, mistakes: &mut Mistakes) -> Labels {
 /// A link without its final slash.
 pub(super) fn http_url(node: &Node, mistakes: &mut Mistakes) -> Option<Arc<str>> {
     let text = node.text(mistakes)?;
+    // Not repeated in a message: it may be a password.
+    if text.contains('@') {
+        node.reject(mistakes, "credentials do not belong into a URL");
+        return None;
+    }
     let problem = match reqwest::Url::parse(text) {
         Err(error) => error.to_string(),
         Ok(url) if !matches!(url.scheme(), "http" | "https") => {
             "it begins with neither http:// nor https://".to_owned()
-        }
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            node.reject(mistakes, "credentials do not belong into a URL");
-            return None;
         }
         Ok(url) if url.query().is_some() || url.fragment().is_some() => {
             "a query or fragment cannot be extended by a path".to_owned()

@@ -18,6 +18,8 @@ pub struct Fields<'a> {
     place: &'a Place,
     pairs: &'a [(String, Node)],
     asked: Vec<&'static str>,
+    /// Known, but of no use here: neither suggested nor listed.
+    refused: Vec<&'static str>,
 }
 
 impl Node {
@@ -38,6 +40,7 @@ impl Node {
             place: &self.place,
             pairs,
             asked: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
@@ -180,7 +183,7 @@ impl<'a> Fields<'a> {
 
     /// Refuses a key that is known but cannot be used, with the reason.
     pub fn refuse(&mut self, key: &'static str, reason: &str, mistakes: &mut Mistakes) {
-        self.asked.push(key);
+        self.refused.push(key);
         if let Some((_, node)) = self.pairs.iter().find(|(name, _)| name == key) {
             node.reject(mistakes, reason);
         }
@@ -194,7 +197,8 @@ impl<'a> Fields<'a> {
     /// Reports every key that was not asked for, with the nearest one that was.
     pub fn finish(self, mistakes: &mut Mistakes) {
         for (name, node) in self.pairs {
-            if self.asked.contains(&name.as_str()) {
+            let name = name.as_str();
+            if self.asked.contains(&name) || self.refused.contains(&name) {
                 continue;
             }
             let message = match nearest(name, &self.asked) {
