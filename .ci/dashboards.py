@@ -31,6 +31,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DASHBOARDS = sorted((ROOT / "dashboards" / "grafana").glob("*.json"))
 PATIENCE = 120.0  # seconds that anything waited for may take
 DESCRIPTORS = 4096  # of the gateway: low, so that the limit is in sight and its line is drawn
+MOST_OUTSTANDING = 400  # requests of the load
 METRIC = re.compile(r"\b(?:resource_ledger|gateway|leak|process|tokio)_\w+|\bup\b|\bALERTS\b")
 
 
@@ -240,11 +241,12 @@ class ReceiverHandler(http.server.BaseHTTPRequestHandler):
 
 
 class Load:
-    """Open loop: requests start by the clock, whether or not earlier ones were answered; at most 400 outstanding."""
+    """Open loop: requests start by the clock, whether or not earlier ones were answered; bounded."""
 
     def __init__(self, address, rate=25):
         self.address, self.rate, self.stopped = address, rate, threading.Event()
-        self.room = threading.Semaphore(400)
+        self.under_way, self.room = 0, threading.Semaphore(MOST_OUTSTANDING)
+        self.lock = threading.Lock()
         threading.Thread(target=self.run, daemon=True).start()
 
     def run(self):
@@ -258,10 +260,20 @@ class Load:
                 path = f"/home/{number}" if number % 2 else f"/content/{number}"
                 threading.Thread(target=self.ask, args=(path,), daemon=True).start()
 
+    def outstanding(self):
+        with self.lock:
+            return self.under_way
+
     def ask(self, path):
+        self.count(1)
         with contextlib.suppress(OSError):
             fetch(f"http://{self.address}{path}")
+        self.count(-1)
         self.room.release()
+
+    def count(self, by):
+        with self.lock:
+            self.under_way += by
 
 
 def free_ports(count):

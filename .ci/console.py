@@ -1,0 +1,154 @@
+"""Attaches the real tokio-console to a gateway that leaks thousands of tasks, and reads its screen.
+
+    python3 .ci/console.py          needs cargo, tmux and python3; installs tokio-console under target/tools
+
+The console's own protocol once showed 249 of 13,200 tasks: its aggregator stopped at the runtime's budget at each
+wake-up. So it is not enough that it connects: the number on its screen must be that of the tasks that are held, and they
+must stand under the line that spawned them. Python 3.9 or later, nothing but its standard library.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+
+sys.dont_write_bytecode = True  # leaves nothing beside the scripts
+from dashboards import Load, ROOT, Upstream, fetch, free_ports, wait_for
+
+LEAKED = 2000
+TOOLS = ROOT / "target" / "tools"
+BUILD = ROOT / "target" / "console"  # of its own: the feature changes tokio, and with it everything above
+
+
+class Hanging:
+    """An upstream that accepts and never answers."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.held = []
+        threading.Thread(target=self.run, daemon=True).start()
+
+    @property
+    def port(self):
+        return self.listener.getsockname()[1]
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self.held.append(self.listener.accept()[0])
+
+
+class Terminal:
+    """tokio-console in a tmux server of its own, so that ending it ends nothing else."""
+
+    def __init__(self, directory, command):
+        self.tmux = ["tmux", "-S", str(directory / "tmux"), "-f", "/dev/null"]
+        subprocess.run([*self.tmux, "new-session", "-d", "-x", "240", "-y", "50", command], check=True, stdin=subprocess.DEVNULL)
+
+    def screen(self):
+        return subprocess.run([*self.tmux, "capture-pane", "-p"], check=True, capture_output=True, text=True).stdout
+
+    def end(self):
+        subprocess.run([*self.tmux, "kill-server"], check=False, stderr=subprocess.DEVNULL)
+
+
+def console_binary():
+    found = shutil.which("tokio-console")
+    if found:
+        return found
+    binary = TOOLS / "bin" / "tokio-console"
+    if not binary.exists():
+        subprocess.run(["cargo", "install", "tokio-console", "--locked", "--root", str(TOOLS), "--target-dir", str(TOOLS / "build")],
+                       check=True, cwd=TOOLS.parent)
+    return str(binary)
+
+
+def main():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else 65536, hard))
+    os.environ.setdefault("NO_PROXY", "127.0.0.1")
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    binary = console_binary()
+    subprocess.run(["cargo", "build", "--locked", "-p", "instrumented-gateway", "--features", "console", "--target-dir", str(BUILD)],
+                   check=True, cwd=ROOT)
+    with tempfile.TemporaryDirectory(prefix="leakwatch-console-") as directory:
+        look(pathlib.Path(directory), binary)
+
+
+def look(directory, binary):
+    content, social = Upstream(), Hanging()
+    listen, metrics, admin, console = (f"127.0.0.1:{port}" for port in free_ports(4))
+    configuration = directory / "gateway.yml"
+    configuration.write_text(f"""
+listen: {listen}
+metrics: {metrics}
+admin: {admin}
+admin_drills: true
+console: {console}
+upstreams:
+  - name: content
+    endpoints: ["http://127.0.0.1:{content.server_port}"]
+  - name: social
+    endpoints: ["http://127.0.0.1:{social.port}"]
+routes:
+  - path: /content/*
+    proxy: content
+  - path: /home/{{id}}
+    deadline: 200ms
+    fan_out:
+      policy: partial
+      calls:
+        - {{ name: article, upstream: content, path: "/content/{{id}}" }}
+        - {{ name: likes, upstream: social, path: "/likes?of={{id}}" }}
+""")
+    log = open(directory / "gateway.log", "wb")
+    gateway = subprocess.Popen([BUILD / "debug" / "instrumented-gateway", "--config", configuration],
+                               stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    terminal = None
+    try:
+        wait_for("the gateway", lambda: fetch(f"http://{metrics}/ready") or True)
+        fetch(f"http://{admin}/drill/detached-tasks", "POST")
+        load = Load(listen, rate=150)
+        held = lambda: json.loads(fetch(f"http://{admin}/debug/open?resource=fan_out_task&limit=1"))["total"]
+        wait_for(f"{LEAKED} leaked tasks", lambda: held() >= LEAKED)
+        load.stopped.set()
+        wait_for("the last requests to be answered", lambda: load.outstanding() == 0)
+        leaked = held()
+        terminal = Terminal(directory, f"{binary} --lang en_US.UTF-8 http://{console}")
+
+        def shown():
+            screen = terminal.screen()
+            number = re.search(r"Tasks \((\d+)\)", screen)
+            complete = number and int(number[1]) >= leaked
+            return screen if "CONNECTED" in screen and complete and re.search(r"src/(drill|fan_out)\.rs:\d+", screen) else None
+
+        try:
+            screen = wait_for("tokio-console to show every leaked task under its line", shown, 60)
+        except TimeoutError:
+            print(terminal.screen(), file=sys.stderr)
+            raise
+        print("\n".join(line for line in screen.splitlines()[:16]))
+        print(f"{leaked} leaked tasks; tokio-console lists {re.search(r'Tasks .([0-9]+)', screen)[1]} in all")
+    except BaseException:
+        print((directory / "gateway.log").read_text()[-3000:], file=sys.stderr)
+        raise
+    finally:
+        if terminal:
+            terminal.end()
+        gateway.terminate()
+        try:
+            gateway.wait(20)
+        except subprocess.TimeoutExpired:
+            gateway.kill()
+            gateway.wait()
+
+
+if __name__ == "__main__":
+    main()
