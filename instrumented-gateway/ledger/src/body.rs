@@ -9,16 +9,21 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
 
 use crate::entry::{Entry, EntryHandle};
 use crate::outcome::BodyOutcome;
 
-/// Holds a `response_body` entry until the wrapped body has ended or is dropped.
-#[derive(Debug)]
-pub struct CountedBody<B> {
-    // Before the count: what the body holds is released before the entry says so.
-    inner: B,
-    count: Count,
+pin_project! {
+    /// Holds a `response_body` entry until the wrapped body has ended or is dropped.
+    #[derive(Debug)]
+    #[project = Projection]
+    pub struct CountedBody<B> {
+        // Before the count: what the body holds is released before the entry says so.
+        #[pin]
+        inner: B,
+        count: Count,
+    }
 }
 
 #[derive(Debug)]
@@ -33,21 +38,12 @@ struct Count {
     exhausted: bool,
 }
 
-impl<B: Body + Unpin> CountedBody<B> {
+impl<B: Body> CountedBody<B> {
     /// Counts `inner` under `entry`. A body that is known to be empty ends here, as `complete`.
     pub fn new(inner: B, entry: Entry<BodyOutcome>) -> Self {
-        let handle = entry.handle();
-        let count = Count {
-            entry: Some(entry),
-            handle,
-            idle: None,
-            polled: false,
-            drained_instead_of: None,
-            exhausted: false,
-        };
-        let mut body = Self { inner, count };
-        body.notice_end();
-        body
+        let mut count = Count::new(entry);
+        count.notice_end(&inner);
+        Self { inner, count }
     }
 
     /// Renews the deadline at each frame of data: it is always `idle` after the last one, and after this call.
@@ -85,33 +81,27 @@ impl<B: Body + Unpin> CountedBody<B> {
     pub fn into_parts(mut self) -> (B, Option<Entry<BodyOutcome>>) {
         (self.inner, self.count.entry.take())
     }
-
-    fn notice_end(&mut self) {
-        self.count.exhausted = self.inner.size_hint().exact() == Some(0);
-        if self.inner.is_end_stream() {
-            self.count.end();
-        }
-    }
 }
 
-impl<B: Body + Unpin> Body for CountedBody<B> {
+impl<B: Body> Body for CountedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.count.polled = true;
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        let Projection { mut inner, count } = self.project();
+        count.polled = true;
+        let frame = ready!(inner.as_mut().poll_frame(context));
         match &frame {
             Some(Ok(frame)) if frame.is_data() => {
-                self.notice_end();
-                self.count.renew_deadline();
+                count.notice_end(&*inner);
+                count.renew_deadline();
             }
             // Trailers are the last frame there is.
-            Some(Ok(_)) | None => self.count.end(),
-            Some(Err(_)) => self.count.close(BodyOutcome::Failed),
+            Some(Ok(_)) | None => count.end(),
+            Some(Err(_)) => count.close(BodyOutcome::Failed),
         }
         Poll::Ready(frame)
     }
@@ -126,6 +116,25 @@ impl<B: Body + Unpin> Body for CountedBody<B> {
 }
 
 impl Count {
+    fn new(entry: Entry<BodyOutcome>) -> Self {
+        let handle = entry.handle();
+        Self {
+            entry: Some(entry),
+            handle,
+            idle: None,
+            polled: false,
+            drained_instead_of: None,
+            exhausted: false,
+        }
+    }
+
+    fn notice_end(&mut self, body: &impl Body) {
+        self.exhausted = body.size_hint().exact() == Some(0);
+        if body.is_end_stream() {
+            self.end();
+        }
+    }
+
     fn end(&mut self) {
         self.close(if self.drained_instead_of.is_some() {
             BodyOutcome::Drained

@@ -7,17 +7,21 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::entry::{Entry, EntryHandle};
 use crate::outcome::Outcome;
 
-/// Passes every call through to `I`, and holds an entry for as long as `I` lives.
-#[derive(Debug)]
-pub struct CountedIo<I, O: Outcome> {
-    // Before the entry: the socket is closed when the entry says so.
-    inner: I,
-    entry: Entry<O>,
+pin_project! {
+    /// Passes every call through to `I`, and holds an entry for as long as `I` lives.
+    #[derive(Debug)]
+    pub struct CountedIo<I, O: Outcome> {
+        // Before the entry: the socket is closed when the entry says so.
+        #[pin]
+        inner: I,
+        entry: Entry<O>,
+    }
 }
 
 impl<I, O: Outcome> CountedIo<I, O> {
@@ -47,42 +51,42 @@ impl<I, O: Outcome> CountedIo<I, O> {
     }
 }
 
-impl<I: AsyncRead + Unpin, O: Outcome> AsyncRead for CountedIo<I, O> {
+impl<I: AsyncRead, O: Outcome> AsyncRead for CountedIo<I, O> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        self.project().inner.poll_read(context, buffer)
     }
 }
 
-impl<I: AsyncWrite + Unpin, O: Outcome> AsyncWrite for CountedIo<I, O> {
+impl<I: AsyncWrite, O: Outcome> AsyncWrite for CountedIo<I, O> {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, buffer)
+        self.project().inner.poll_write(context, buffer)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, buffers)
+        self.project().inner.poll_write_vectored(context, buffers)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.inner.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_flush(context)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_shutdown(context)
     }
 }

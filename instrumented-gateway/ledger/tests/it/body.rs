@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::marker::PhantomPinned;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -211,6 +212,36 @@ fn the_body_can_be_taken_out_with_its_entry() {
     check(Some("abandoned"), |counted| {
         drop(counted(script([data("a")])).into_parts())
     });
+}
+
+/// A body that cannot be moved once it has been polled.
+struct Pinned(PhantomPinned);
+
+impl Body for Pinned {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
+#[tokio::test]
+async fn any_body_can_be_counted_unpin_or_not() {
+    let ledger = Ledger::default();
+    let mut body = pin!(CountedBody::new(
+        Pinned(PhantomPinned),
+        ledger.account(Labels::new()).open()
+    ));
+    assert!(
+        poll_fn(|context| body.as_mut().poll_frame(context))
+            .await
+            .is_none()
+    );
+    assert_eq!(outcomes(&ledger, "response_body"), [("complete", 1)]);
 }
 
 #[tokio::test]
