@@ -14,17 +14,29 @@
 //! - `excerpt`: texts of targets, fit to be shown.
 //! - [`exposition`]: Prometheus' text format and OpenMetrics, read as they come.
 //! - [`scrape`]: targets fetched on their beat, at a bounded cost.
+//! - [`engine`]: scrapes in, effects out: the functional core of the agent.
+//! - [`workload`]: what stays when processes are replaced.
+//! - [`incident`]: one leak, from its conviction to its end.
+//! - [`diagnosis`]: from what leaks to which mistake it looks like.
+//! - [`impact`]: whether a leak can wait until the morning.
+//! - [`alert`]: the life of an alert and what it says.
 //! - [`clock`]: the one file that reads the clock.
 //! - [`quantity`]: numbers as people read them: counts, bytes, durations, moments.
 //! - [`plot`]: one series with its fit drawn into the future, as SVG.
 
+pub mod alert;
 pub mod catalogue;
 pub mod clock;
 pub mod config;
+pub mod diagnosis;
 pub mod discovery;
+pub mod engine;
 mod excerpt;
 pub mod exposition;
+pub mod impact;
+pub mod incident;
 pub mod labels;
 pub mod plot;
 pub mod quantity;
 pub mod scrape;
+pub mod workload;

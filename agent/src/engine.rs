@@ -1,0 +1,385 @@
+//! The functional core of the agent: scrapes in, effects out.
+//!
+//! Owns the series and their detectors, the incidents and the alerts, and what connects them. It reads no clock, opens
+//! nothing and spawns nothing; the same scrapes and the same times give the same effects on any machine. Memory is
+//! constant per watched series, and how many are watched is bounded. What cannot be seen is not judged: a failed
+//! scrape, a gap or a restart of the agent changes nothing but a target's health.
+
+mod effects;
+mod looks;
+mod overrides;
+mod saved;
+mod series;
+mod sightings;
+mod target;
+mod traffic;
+mod trailing;
+mod view;
+mod wishes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use leak_detect::{Budget, Timestamp};
+
+pub use effects::{Effects, EvidenceRequest, Question, StateChange, Witnessed};
+pub use saved::{Saved, SavedDetectors, SavedSeries, SavedTarget};
+pub use target::Health;
+pub use view::{Counters, SeriesView, TargetView};
+
+use crate::alert::{Alert, Alerts, Timing};
+use crate::catalogue::Catalogue;
+use crate::config::{Alerting, Config, Mode};
+use crate::discovery::Target;
+use crate::engine::overrides::Overrides;
+use crate::engine::target::{TargetState, Terms};
+use crate::incident::{Book, BookSettings, Change, Incident, IncidentId, Witness};
+use crate::labels::Labels;
+use crate::scrape::Scrape;
+use crate::workload;
+
+/// Detectors are stored this often, whatever happens.
+const SAVE_DETECTORS_EVERY: Duration = Duration::from_secs(60);
+
+/// The divisor of the budget is taken anew this often; at once where more series are watched than it stands for.
+const DIVISOR_EVERY: Duration = Duration::from_secs(86_400);
+
+/// A release takes at least so many scrapes.
+const RELEASE_SCRAPES: u32 = 3;
+
+/// The agent's state and judgement.
+#[derive(Debug)]
+pub struct Engine {
+    catalogue: Catalogue,
+    alerting: Alerting,
+    external_labels: Labels,
+    /// Where people find the agent's page, without a final slash.
+    external_url: String,
+    workload_by: Option<Vec<Arc<str>>>,
+    evaluation_interval: Duration,
+    series_limit: usize,
+    overrides: Overrides,
+    overrides_in_force: usize,
+    /// By the target's labels in exposition syntax.
+    targets: BTreeMap<Arc<str>, TargetState>,
+    book: Book,
+    alerts: Alerts,
+    budget: Budget,
+    divisor_since: Timestamp,
+    detectors_saved_at: Timestamp,
+    samples: u64,
+    dropped: BTreeMap<&'static str, u64>,
+    last_evaluation: Option<Timestamp>,
+    /// Evidence came in since the last evaluation.
+    has_news: bool,
+}
+
+impl Engine {
+    /// An engine that goes on from what was stored.
+    pub fn new(
+        config: &Config,
+        targets: Vec<Arc<Target>>,
+        saved: Option<Saved>,
+        now: Timestamp,
+    ) -> Self {
+        let saved = saved.unwrap_or_default();
+        let detectors = saved.detectors.unwrap_or_default();
+        let interval = config.global.evaluation_interval;
+        let slowest = targets
+            .iter()
+            .map(|target| target.interval)
+            .max()
+            .unwrap_or(interval)
+            .max(interval);
+        let confirmation = (RELEASE_SCRAPES * slowest).max(config.alerting.keep_firing_for);
+        let overrides = Overrides::new(&config.overrides);
+        let (divisor, divisor_since) = detectors.divisor.unwrap_or((0, now));
+        let mut engine = Self {
+            catalogue: config.catalogue(),
+            external_labels: config.global.external_labels.clone(),
+            external_url: external_url(config),
+            workload_by: config.workload_by.clone(),
+            evaluation_interval: interval,
+            series_limit: config.limits.series,
+            overrides_in_force: overrides.in_force(now),
+            overrides,
+            targets: BTreeMap::new(),
+            book: Book::new(
+                BookSettings {
+                    confirmation,
+                    limit: config.limits.alerts,
+                },
+                saved.incidents,
+            ),
+            alerts: Alerts::new(timing(config), saved.alerts),
+            budget: Budget::new(config.alerting.false_alerts_per_year.ticket, divisor, 1),
+            alerting: config.alerting.clone(),
+            divisor_since,
+            detectors_saved_at: now,
+            samples: 0,
+            dropped: ["series_limit", "target_limit"]
+                .into_iter()
+                .map(|reason| (reason, 0))
+                .collect(),
+            last_evaluation: None,
+            has_news: false,
+        };
+        for target in targets {
+            let workload = workload::of_target(&target.labels, engine.workload_by.as_deref());
+            let state = TargetState::new(target, workload);
+            engine.targets.insert(Arc::clone(&state.key), state);
+        }
+        for saved in detectors.targets {
+            if let Some(state) = engine.targets.get_mut(&*saved.target) {
+                state.restore(saved, now);
+            }
+        }
+        engine
+    }
+
+    /// Takes in a scrape, successful or not; one of a target that is not known is passed over.
+    pub fn scraped(&mut self, scrape: &Scrape) {
+        let key = scrape.target.labels.to_string();
+        let watched = self.watched();
+        let Some(state) = self.targets.get_mut(&*key) else {
+            return;
+        };
+        self.samples += scrape.notes.samples;
+        let overrides = &self.overrides;
+        let dropped = state.scraped(
+            scrape,
+            &Terms {
+                catalogue: &self.catalogue,
+                budget: self.budget,
+                room: (self.series_limit + state.series_count()).saturating_sub(watched),
+                overrides: &|signal, labels| {
+                    let met = overrides.met_by(signal, labels);
+                    let floor = overrides.ruling(&met, scrape.at).floor;
+                    (met, floor)
+                },
+            },
+        );
+        for (reason, count) in [
+            ("target_limit", dropped.target_limit),
+            ("series_limit", dropped.series_limit),
+        ] {
+            *self.dropped.entry(reason).or_default() += count;
+        }
+    }
+
+    /// Takes in what a leaking instance answered.
+    pub fn evidence(&mut self, incident: &IncidentId, answer: Witnessed, now: Timestamp) {
+        let Some(incident) = self.book.get_mut(incident) else {
+            return;
+        };
+        self.has_news = true;
+        match answer.places {
+            Ok(places) if !places.is_empty() => {
+                incident.witness = Witness::Answered;
+                incident.note(
+                    now,
+                    format!(
+                        "places named by the leaking process, first {}",
+                        places[0].site
+                    ),
+                );
+                incident.places = places;
+            }
+            Ok(_) => incident.witness_failed("it named no places".to_owned()),
+            Err(error) => incident.witness_failed(error),
+        }
+    }
+
+    /// Judges everything anew.
+    pub fn evaluate(&mut self, now: Timestamp) -> Effects {
+        self.renew_terms(now);
+        let mut changes: Vec<(IncidentId, Change)> = Vec::new();
+        for (workload, targets) in self.workloads() {
+            changes.extend(self.judge(now, &workload, &targets));
+        }
+        let fetch = self.ask(now);
+        changes.extend(self.weigh_urgency(now));
+        let log = changes
+            .iter()
+            .filter_map(|(id, change)| self.state_change(now, id, change))
+            .collect();
+        let wishes = self.wishes(now);
+        let alerts_changed = self.alerts.evaluate(now, wishes);
+        let forgot = self.book.forget(now);
+        self.last_evaluation = Some(now);
+        let is_sending = self.alerting.mode == Mode::Push && !self.alerting.dry_run;
+        let notifications = if is_sending {
+            self.alerts.due(now)
+        } else {
+            Vec::new()
+        };
+        let changed =
+            alerts_changed || forgot || !changes.is_empty() || !fetch.is_empty() || self.has_news;
+        self.has_news = false;
+        Effects {
+            save: self.save(now, changed),
+            notifications,
+            fetch,
+            log,
+        }
+    }
+
+    /// All incidents: the living, and those that ended in the last 30 days.
+    pub fn incidents(&self) -> impl ExactSizeIterator<Item = &Incident> {
+        self.book.iter()
+    }
+
+    /// One incident.
+    pub fn incident(&self, id: &IncidentId) -> Option<&Incident> {
+        self.book.get(id)
+    }
+
+    /// All alerts: pending, firing, and resolved in the last 15 minutes; pages first.
+    pub fn alerts(&self) -> impl ExactSizeIterator<Item = &Alert> {
+        self.alerts.iter()
+    }
+
+    /// Everything that has to outlive the agent, as of now: for a graceful end.
+    pub fn saved(&self) -> Saved {
+        Saved {
+            incidents: self.book.iter().cloned().collect(),
+            alerts: self.alerts.iter().cloned().collect(),
+            detectors: Some(SavedDetectors {
+                divisor: Some((self.budget.divisor, self.divisor_since)),
+                targets: self.targets.values().map(TargetState::save).collect(),
+            }),
+        }
+    }
+
+    fn save(&mut self, now: Timestamp, changed: bool) -> Option<Saved> {
+        if now - self.detectors_saved_at >= SAVE_DETECTORS_EVERY.as_secs_f64() {
+            self.detectors_saved_at = now;
+            return Some(self.saved());
+        }
+        changed.then(|| Saved {
+            incidents: self.book.iter().cloned().collect(),
+            alerts: self.alerts.iter().cloned().collect(),
+            detectors: None,
+        })
+    }
+
+    fn watched(&self) -> usize {
+        self.targets.values().map(TargetState::series_count).sum()
+    }
+
+    /// The targets of each workload, those of living incidents included that have none.
+    fn workloads(&self) -> BTreeMap<Labels, Vec<Arc<str>>> {
+        let mut workloads: BTreeMap<Labels, Vec<Arc<str>>> = BTreeMap::new();
+        for state in self.targets.values() {
+            workloads
+                .entry(state.workload.clone())
+                .or_default()
+                .push(Arc::clone(&state.key));
+        }
+        for workload in self.book.living_workloads() {
+            workloads.entry(workload).or_default();
+        }
+        workloads
+    }
+
+    /// Finds the incidents of one workload, and whether they are over.
+    fn judge(
+        &mut self,
+        now: Timestamp,
+        workload: &Labels,
+        targets: &[Arc<str>],
+    ) -> Vec<(IncidentId, Change)> {
+        let states: Vec<&TargetState> = targets
+            .iter()
+            .filter_map(|key| self.targets.get(key))
+            .collect();
+        let sightings = sightings::of_workload(&states, &self.overrides, now);
+        let context = |upstreams: &BTreeSet<String>| sightings::context(&states, upstreams);
+        let mut changes = self.book.sight(now, workload, &sightings, &context);
+        let looks = |incident: &Incident| looks::of_incident(incident, &states);
+        let growing = |incident: &Incident| sightings::is_growing(incident, &sightings);
+        changes.extend(self.book.look(now, workload, targets, &looks, &growing));
+        for (id, change) in &changes {
+            if matches!(change, Change::Ended(_)) {
+                self.begin_anew(now, id);
+            }
+        }
+        changes
+    }
+
+    /// After an incident the levels of its instances begin anew: what they held then is explained.
+    fn begin_anew(&mut self, now: Timestamp, id: &IncidentId) {
+        let Some(incident) = self.book.get(id) else {
+            return;
+        };
+        for state in self.targets.values_mut() {
+            if !incident.instances.contains_key(&*state.key) {
+                continue;
+            }
+            for series in state.series_mut() {
+                let concerned = match series.labels.get("upstream") {
+                    upstream if series.kind == crate::incident::SignalKind::Open => {
+                        incident.covers(upstream)
+                    }
+                    _ => !series.kind.is_exact(),
+                };
+                if concerned {
+                    series.restarted(now);
+                }
+            }
+        }
+    }
+
+    /// Budget and floors, where they have changed.
+    fn renew_terms(&mut self, now: Timestamp) {
+        let watched = self.watched() as u64;
+        let in_force = self.overrides.in_force(now);
+        let is_old = now - self.divisor_since >= DIVISOR_EVERY.as_secs_f64();
+        let outgrown = watched > self.budget.divisor;
+        if !is_old && !outgrown && in_force == self.overrides_in_force {
+            return;
+        }
+        if is_old || outgrown {
+            self.budget = Budget::new(self.budget.false_alerts_per_year, watched, 1);
+            self.divisor_since = now;
+        }
+        self.overrides_in_force = in_force;
+        for state in self.targets.values_mut() {
+            for series in state.series_mut() {
+                let floor = self.overrides.ruling(&series.overrides, now).floor;
+                series.set_terms(floor, self.budget);
+            }
+        }
+    }
+
+    fn state_change(&self, at: Timestamp, id: &IncidentId, change: &Change) -> Option<StateChange> {
+        let incident = self.book.get(id)?;
+        Some(StateChange {
+            at,
+            incident: id.clone(),
+            change: change.clone(),
+            workload: incident.workload.clone(),
+            identity: incident.identity(),
+            cause: incident.cause.word(),
+        })
+    }
+}
+
+fn timing(config: &Config) -> Timing {
+    Timing {
+        evaluation_interval: config.global.evaluation_interval,
+        pending: config.alerting.pending,
+        keep_firing_for: config.alerting.keep_firing_for,
+        resend_delay: config.alerting.resend_delay,
+        limit: config.limits.alerts,
+    }
+}
+
+fn external_url(config: &Config) -> String {
+    config
+        .web
+        .external_url
+        .as_deref()
+        .map_or_else(|| format!("http://{}", config.web.listen), str::to_owned)
+}

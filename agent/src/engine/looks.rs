@@ -1,0 +1,170 @@
+//! What the targets of an incident's workload show of its leak: the looks by which its end is judged.
+
+use std::sync::Arc;
+
+use leak_detect::{Timestamp, Verdict};
+
+use crate::catalogue::LevelSpec;
+use crate::engine::series::Series;
+use crate::engine::target::TargetState;
+use crate::incident::{Family, Incident, Look, SignalKind};
+
+/// One look for each target that has been scraped since the agent started.
+pub(super) fn of_incident(incident: &Incident, states: &[&TargetState]) -> Vec<Look> {
+    states
+        .iter()
+        .filter_map(|state| {
+            let at = state.last_success?;
+            Some(match incident.family {
+                Family::Churn => of_churn(incident, state, at),
+                Family::Held if incident.signals.iter().any(|own| own.kind.is_exact()) => {
+                    of_held(incident, state, at)
+                }
+                Family::Held | Family::Process => of_level(incident, state, at),
+            })
+        })
+        .collect()
+}
+
+fn is_carried_by(incident: &Incident, series: &Series) -> bool {
+    *series.signal == *incident.signal
+        && incident
+            .resource
+            .as_deref()
+            .is_none_or(|resource| series.labels.get("resource") == Some(resource))
+        && (incident.family == Family::Process || covers(incident, series))
+}
+
+/// A level of the process has no upstream and belongs to every incident of it.
+fn covers(incident: &Incident, series: &Series) -> bool {
+    series
+        .labels
+        .get("upstream")
+        .is_none_or(|upstream| incident.covers(Some(upstream)))
+}
+
+fn carried(incident: &Incident, state: &TargetState) -> Option<f64> {
+    let mut values = state
+        .series()
+        .filter(|series| is_carried_by(incident, series))
+        .map(|series| series.value)
+        .peekable();
+    values.peek()?;
+    Some(values.sum())
+}
+
+fn look(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
+    Look {
+        target: Arc::clone(&state.key),
+        at,
+        life_began: state.life_began().unwrap_or(at),
+        carrier: carried(incident, state),
+        excess: 0.0,
+        clear: None,
+        work: None,
+    }
+}
+
+/// Entries that are held past their end: there are none of the resources that leaked, or there are.
+fn of_held(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
+    let leaked = |series: &Series| {
+        series.kind.is_exact()
+            && covers(incident, series)
+            && incident.signals.iter().any(|own| {
+                own.kind.is_exact() && own.resource.as_deref() == series.labels.get("resource")
+            })
+    };
+    let mut exposed = false;
+    let mut excess = 0.0;
+    for series in state.series().filter(|series| leaked(series)) {
+        // A series that this scrape did not bring says nothing about it.
+        exposed |= series.seen_at == at;
+        if series.seen_at == at {
+            excess += series.excess();
+        }
+    }
+    // What was first convicted as a level must also be released as one.
+    let carried_level = incident
+        .signals
+        .first()
+        .is_some_and(|first| first.kind == SignalKind::Open)
+        && state
+            .series()
+            .any(|series| is_carried_by(incident, series) && series.is_leaking());
+    let resource = incident.resource.as_deref().or_else(|| {
+        incident
+            .signals
+            .iter()
+            .find(|own| own.kind.is_exact())
+            .and_then(|own| own.resource.as_deref())
+    });
+    Look {
+        excess,
+        clear: exposed.then_some(excess == 0.0 && !carried_level),
+        work: state.opened(resource, |upstream| incident.covers(upstream)),
+        ..look(incident, state, at)
+    }
+}
+
+/// A level: what its detector says.
+fn of_level(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
+    let carriers: Vec<&Series> = state
+        .series()
+        .filter(|series| is_carried_by(incident, series))
+        .collect();
+    let mut clear = None;
+    let mut excess = 0.0;
+    for series in &carriers {
+        if series.seen_at < at {
+            continue;
+        }
+        match series.verdict() {
+            Verdict::Leaking(case) => {
+                clear = Some(false);
+                excess += case.excess;
+            }
+            Verdict::Healthy => clear = clear.or(Some(true)),
+            // Too little is known, or it still grows for an innocent reason: not clear, and no new proof either.
+            Verdict::Undecided(_) if clear == Some(true) => clear = None,
+            Verdict::Undecided(_) => {}
+        }
+    }
+    let spec = carriers.iter().find_map(|series| series.spec());
+    let work = match incident.family {
+        Family::Held => state.opened(incident.resource.as_deref(), |upstream| {
+            incident.covers(upstream)
+        }),
+        _ => spec.and_then(|spec: &LevelSpec| state.load(spec)),
+    };
+    Look {
+        excess,
+        clear,
+        work,
+        ..look(incident, state, at)
+    }
+}
+
+/// Lost reuse: whether the exchanges of the last scrape kept their connections.
+fn of_churn(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
+    let mut clear = None;
+    let (mut closes, mut exchanges) = (0.0, None);
+    for (_, traffic) in state
+        .traffic()
+        .filter(|(upstream, _)| incident.covers(Some(upstream)))
+    {
+        closes += traffic.closes_in_last_scrape();
+        *exchanges.get_or_insert(0.0) += traffic.exchanges_in_this_life();
+        clear = match (clear, traffic.reuse_in_last_scrape()) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (None, None) => None,
+        };
+    }
+    Look {
+        carrier: Some(closes),
+        excess: closes,
+        clear,
+        work: exchanges,
+        ..look(incident, state, at)
+    }
+}

@@ -1,0 +1,49 @@
+//! What outlives the agent's process: incidents and alerts at every change, detectors at least once a minute.
+
+use leak_detect::Timestamp;
+
+use crate::alert::Alert;
+use crate::incident::Incident;
+use crate::labels::Labels;
+
+/// State to be stored, or as it was stored.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Saved {
+    /// All incidents, the ended ones of the last 30 days among them.
+    pub incidents: Vec<Incident>,
+    /// All alerts, the resolved ones of the last 15 minutes among them.
+    pub alerts: Vec<Alert>,
+    /// What is stored less often. When storing, `None` leaves what is stored.
+    pub detectors: Option<SavedDetectors>,
+}
+
+/// Every detector, and what their budget is divided by.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SavedDetectors {
+    /// Watched series, rounded, that the budget of false alerts is divided by, and since when.
+    pub divisor: Option<(u64, Timestamp)>,
+    /// By target.
+    pub targets: Vec<SavedTarget>,
+}
+
+/// The detectors of one target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedTarget {
+    /// The target's labels in exposition syntax.
+    pub target: String,
+    /// The life of its process: began at (milliseconds since the Unix epoch), and the sum of its counters.
+    pub life: Option<(i64, f64)>,
+    /// Its watched series.
+    pub series: Vec<SavedSeries>,
+}
+
+/// The detector of one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedSeries {
+    /// The metric family.
+    pub signal: String,
+    /// The series' labels, the target's among them.
+    pub labels: Labels,
+    /// The detector's own versioned bytes.
+    pub detector: Vec<u8>,
+}

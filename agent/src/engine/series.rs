@@ -1,0 +1,220 @@
+//! One watched series: its detector, its last value, and what it is called. Constant memory, whatever its age.
+
+use std::sync::Arc;
+
+use leak_detect::{
+    Budget, ExactDetector, LevelDetector, LevelSettings, RestoreError, Timestamp, Verdict,
+};
+
+use crate::catalogue::{Exact, LevelSpec};
+use crate::incident::SignalKind;
+use crate::labels::Labels;
+
+/// One watched series of one target.
+#[derive(Clone, Debug)]
+pub(super) struct Series {
+    pub(super) signal: Arc<str>,
+    pub(super) labels: Labels,
+    pub(super) kind: SignalKind,
+    pub(super) value: f64,
+    pub(super) seen_at: Timestamp,
+    /// The overrides whose labels and signals it meets, by their place in the configuration.
+    pub(super) overrides: Vec<usize>,
+    detector: Detector,
+}
+
+#[derive(Clone, Debug)]
+enum Detector {
+    Exact {
+        detector: ExactDetector,
+        floor: f64,
+    },
+    Level {
+        detector: Box<LevelDetector>,
+        spec: Arc<LevelSpec>,
+    },
+}
+
+impl Series {
+    /// A count that is zero in a correct program.
+    pub(super) fn exact(
+        signal: Arc<str>,
+        labels: Labels,
+        exact: Exact,
+        overrides: Vec<usize>,
+    ) -> Self {
+        let kind = match exact {
+            Exact::Orphaned => SignalKind::Orphaned,
+            Exact::Overdue => SignalKind::Overdue,
+        };
+        let detector = Detector::Exact {
+            detector: ExactDetector::new(),
+            floor: 0.0,
+        };
+        Self::new(signal, labels, kind, overrides, detector)
+    }
+
+    /// A level that must not grow for ever.
+    pub(super) fn level(labels: Labels, spec: Arc<LevelSpec>, overrides: Vec<usize>) -> Self {
+        let kind = if labels.contains("resource") && spec.signal.starts_with("resource_ledger_") {
+            SignalKind::Open
+        } else {
+            SignalKind::of_level(&spec.signal, &spec.unit)
+        };
+        let detector = LevelDetector::new(settings(&spec, None, 0.0));
+        let signal = Arc::clone(&spec.signal);
+        Self::new(
+            signal,
+            labels,
+            kind,
+            overrides,
+            Detector::Level {
+                detector: Box::new(detector),
+                spec,
+            },
+        )
+    }
+
+    fn new(
+        signal: Arc<str>,
+        labels: Labels,
+        kind: SignalKind,
+        overrides: Vec<usize>,
+        detector: Detector,
+    ) -> Self {
+        Self {
+            signal,
+            labels,
+            kind,
+            value: 0.0,
+            seen_at: Timestamp::default(),
+            overrides,
+            detector,
+        }
+    }
+
+    /// Applies the floor of an override, where there is one, and the budget of false alerts.
+    pub(super) fn set_terms(&mut self, floor: Option<f64>, budget: Budget) {
+        match &mut self.detector {
+            Detector::Exact { floor: own, .. } => *own = floor.unwrap_or(0.0),
+            Detector::Level { detector, spec } => {
+                detector.set_settings(settings(spec, floor, budget.per_series_year()));
+            }
+        }
+    }
+
+    /// Takes a sample. `load`: the counter of the work that explains a level; `oldest_age`: of the same account.
+    pub(super) fn observe(
+        &mut self,
+        at: Timestamp,
+        value: f64,
+        load: Option<f64>,
+        oldest_age: Option<f64>,
+    ) {
+        if value.is_nan() {
+            return;
+        }
+        self.value = value;
+        self.seen_at = at;
+        match &mut self.detector {
+            Detector::Exact { detector, floor } => {
+                if let Some(seconds) = oldest_age {
+                    detector.observe_oldest_age(at, seconds);
+                }
+                detector.observe(at, if value > *floor { value } else { 0.0 });
+            }
+            Detector::Level { detector, .. } => detector.observe(at, value, load),
+        }
+    }
+
+    /// The process that owns it began anew.
+    pub(super) fn restarted(&mut self, at: Timestamp) {
+        match &mut self.detector {
+            Detector::Exact { detector, .. } => detector.restarted(at),
+            Detector::Level { detector, .. } => detector.restarted(at),
+        }
+    }
+
+    /// What its detector says.
+    pub(super) fn verdict(&self) -> Verdict {
+        match &self.detector {
+            Detector::Exact { detector, .. } => detector.verdict(),
+            Detector::Level { detector, .. } => detector.verdict(),
+        }
+    }
+
+    /// Whether it is convicted.
+    pub(super) fn is_leaking(&self) -> bool {
+        match &self.detector {
+            Detector::Exact { detector, .. } => detector.is_leaking(),
+            Detector::Level { detector, .. } => detector.is_leaking(),
+        }
+    }
+
+    /// What counts against it: an exact count above its floor; nothing for a level.
+    pub(super) fn excess(&self) -> f64 {
+        match &self.detector {
+            Detector::Exact { floor, .. } if self.value > *floor => self.value,
+            _ => 0.0,
+        }
+    }
+
+    /// How its level is judged, where it is one.
+    pub(super) fn spec(&self) -> Option<&LevelSpec> {
+        match &self.detector {
+            Detector::Exact { .. } => None,
+            Detector::Level { spec, .. } => Some(spec),
+        }
+    }
+
+    /// What its detector remembers, from old to new; nothing for an exact count.
+    pub(super) fn history(&self) -> Vec<leak_detect::Bucket> {
+        match &self.detector {
+            Detector::Exact { .. } => Vec::new(),
+            Detector::Level { detector, .. } => detector.history(),
+        }
+    }
+
+    /// Its detector as versioned bytes.
+    pub(super) fn snapshot(&self) -> Vec<u8> {
+        match &self.detector {
+            Detector::Exact { detector, .. } => detector.snapshot(),
+            Detector::Level { detector, .. } => detector.snapshot(),
+        }
+    }
+
+    /// Goes on from a snapshot.
+    ///
+    /// # Errors
+    /// The bytes are none of this kind of detector; then nothing changes.
+    pub(super) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        match &mut self.detector {
+            Detector::Exact { detector, .. } => *detector = ExactDetector::restore(bytes)?,
+            Detector::Level { detector, .. } => **detector = LevelDetector::restore(bytes)?,
+        }
+        Ok(())
+    }
+
+    /// A label as a shared text.
+    pub(super) fn label(&self, name: &str) -> Option<Arc<str>> {
+        shared(&self.labels, name)
+    }
+}
+
+/// A label as a shared text.
+pub(super) fn shared(labels: &Labels, name: &str) -> Option<Arc<str>> {
+    labels
+        .pairs()
+        .iter()
+        .find(|(own, _)| **own == *name)
+        .map(|(_, value)| Arc::clone(value))
+}
+
+fn settings(spec: &LevelSpec, floor: Option<f64>, false_alerts_per_year: f64) -> LevelSettings {
+    LevelSettings {
+        absolute_floor: floor.unwrap_or(spec.absolute_floor),
+        relative_floor: spec.relative_floor,
+        integer: spec.integer,
+        false_alerts_per_year,
+    }
+}

@@ -1,0 +1,454 @@
+//! One target: its health, the life of its process, its watched series and its traffic.
+//!
+//! A scrape is read in three passes: when the process began, the counters that explain the levels, the levels. A failed
+//! scrape changes nothing but health; a series that is missing keeps its detector for a while, because a gap is no news.
+
+mod readings;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use leak_detect::{Budget, Interval, Timestamp};
+
+use crate::catalogue::{Catalogue, Exact, LevelSpec, Limit, Role};
+use crate::discovery::Target;
+use crate::engine::saved::{SavedSeries, SavedTarget};
+use crate::engine::series::{Series, shared};
+use crate::engine::target::readings::Reading;
+use crate::engine::traffic::Traffic;
+use crate::incident::SignalKind;
+use crate::labels::Labels;
+use crate::scrape::{Sample, Scrape};
+
+/// A series that has not been seen for this long, and for ten intervals, is given up.
+const STALE_SECONDS: f64 = 3600.0;
+
+/// Two start times of one process differ by their rounding.
+const SAME_LIFE_SECONDS: f64 = 1.0;
+
+/// The most upstreams whose traffic is followed for one target.
+const UPSTREAM_LIMIT: usize = 256;
+
+/// What the engine knows of one target.
+#[derive(Debug)]
+pub(super) struct TargetState {
+    pub(super) target: Arc<Target>,
+    /// The target's labels in exposition syntax.
+    pub(super) key: Arc<str>,
+    pub(super) workload: Labels,
+    pub(super) health: Health,
+    pub(super) last_success: Option<Timestamp>,
+    life: Option<Life>,
+    series: HashMap<(Arc<str>, Labels), Series>,
+    traffic: BTreeMap<Arc<str>, Traffic>,
+    /// Entries opened in this life, by resource and upstream.
+    opened: BTreeMap<(Arc<str>, Option<Arc<str>>), f64>,
+    loads: HashMap<Arc<str>, f64>,
+    /// By signal: the family of its limit and the limit.
+    limits: HashMap<Arc<str>, (Arc<str>, f64)>,
+    /// Detectors from before the agent's restart whose series have not been seen yet.
+    restored: HashMap<(Arc<str>, Labels), Vec<u8>>,
+    restored_at: Timestamp,
+}
+
+/// How the last scrape of a target went.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Health {
+    /// When it began; `None` before the first.
+    pub last_scrape: Option<Timestamp>,
+    /// How long it took, in seconds.
+    pub duration_seconds: f64,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What an operator should put right although it succeeded.
+    pub warning: Option<String>,
+    /// Samples in its body.
+    pub samples: u64,
+    /// Bytes of its body after decompression.
+    pub body_bytes: u64,
+}
+
+/// One life of a target's process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Life {
+    began: Timestamp,
+    /// The sum of its counters when it was looked at last: one that falls is another life.
+    counted: f64,
+}
+
+/// What a scrape could not take in, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dropped {
+    /// Above the limit of one target.
+    pub(super) target_limit: u64,
+    /// Above the limit of the whole agent.
+    pub(super) series_limit: u64,
+}
+
+/// What a target needs to know to take in a scrape.
+pub(super) struct Terms<'a> {
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) budget: Budget,
+    /// How many series the target may have, as far as the whole agent is concerned.
+    pub(super) room: usize,
+    /// The overrides that a series meets, and the floor among those in force.
+    pub(super) overrides: &'a dyn Fn(&str, &Labels) -> (Vec<usize>, Option<f64>),
+}
+
+impl TargetState {
+    pub(super) fn new(target: Arc<Target>, workload: Labels) -> Self {
+        Self {
+            key: Arc::from(target.labels.to_string()),
+            target,
+            workload,
+            health: Health::default(),
+            last_success: None,
+            life: None,
+            series: HashMap::new(),
+            traffic: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            loads: HashMap::new(),
+            limits: HashMap::new(),
+            restored: HashMap::new(),
+            restored_at: Timestamp::default(),
+        }
+    }
+
+    /// Goes on from what was stored of this target.
+    pub(super) fn restore(&mut self, saved: SavedTarget, now: Timestamp) {
+        self.life = saved.life.map(|(began, counted)| Life {
+            began: Timestamp::from_millis(began),
+            counted,
+        });
+        self.restored_at = now;
+        self.restored = saved
+            .series
+            .into_iter()
+            .map(|series| ((Arc::from(series.signal), series.labels), series.detector))
+            .collect();
+    }
+
+    /// What has to be stored of it.
+    pub(super) fn save(&self) -> SavedTarget {
+        let waiting = self
+            .restored
+            .iter()
+            .map(|((signal, labels), detector)| SavedSeries {
+                signal: signal.to_string(),
+                labels: labels.clone(),
+                detector: detector.clone(),
+            });
+        let series = self.series.values().map(|series| SavedSeries {
+            signal: series.signal.to_string(),
+            labels: series.labels.clone(),
+            detector: series.snapshot(),
+        });
+        SavedTarget {
+            target: self.key.to_string(),
+            life: self.life.map(|life| (life.began.millis(), life.counted)),
+            series: series.chain(waiting).collect(),
+        }
+    }
+
+    /// Takes in a scrape; what did not fit.
+    pub(super) fn scraped(&mut self, scrape: &Scrape, terms: &Terms<'_>) -> Dropped {
+        let mut dropped = Dropped {
+            target_limit: scrape.notes.above_series_limit,
+            series_limit: 0,
+        };
+        self.health = Health {
+            last_scrape: Some(scrape.at),
+            duration_seconds: scrape.duration.as_secs_f64(),
+            error: scrape.result.as_ref().err().map(ToString::to_string),
+            warning: scrape.notes.warning.clone(),
+            samples: scrape.notes.samples,
+            body_bytes: scrape.notes.body_bytes,
+        };
+        let Ok(samples) = &scrape.result else {
+            return dropped;
+        };
+        if self.last_success.is_some_and(|last| scrape.at <= last) {
+            return dropped;
+        }
+        let known: Vec<(Role, &Sample)> = samples
+            .iter()
+            .filter_map(|sample| {
+                Some((terms.catalogue.role(&sample.name, &sample.labels)?, sample))
+            })
+            .collect();
+        let reading = Reading::of(&known);
+        let restarted = self.begin_life(scrape.at, &reading);
+        self.take_counters(scrape.at, reading.clone(), restarted, &mut dropped);
+        for (role, sample) in &known {
+            self.take(scrape.at, role, sample, &reading, terms, &mut dropped);
+        }
+        self.last_success = Some(scrape.at);
+        self.give_up_stale(scrape.at);
+        dropped
+    }
+
+    /// Whether the process has begun anew since the last scrape.
+    fn begin_life(&mut self, at: Timestamp, reading: &Reading) -> bool {
+        let counted = reading.counted();
+        let before = self.life;
+        let began = match (reading.start, before) {
+            (Some(start), _) => start,
+            (None, Some(life)) if counted >= life.counted => life.began,
+            (None, _) => at,
+        };
+        let is_new = before.is_none_or(|life| began - life.began > SAME_LIFE_SECONDS);
+        self.life = Some(Life {
+            began: if is_new {
+                began
+            } else {
+                before.map_or(began, |life| life.began)
+            },
+            counted,
+        });
+        let restarted = is_new && before.is_some();
+        if restarted {
+            for series in self.series.values_mut() {
+                series.restarted(began);
+            }
+        }
+        restarted
+    }
+
+    fn take_counters(
+        &mut self,
+        at: Timestamp,
+        reading: Reading,
+        restarted: bool,
+        dropped: &mut Dropped,
+    ) {
+        let had_scrape = self.last_success.is_some();
+        for (upstream, readings) in &reading.upstreams {
+            let known = self.traffic.contains_key(upstream);
+            if !known && self.traffic.len() >= UPSTREAM_LIMIT {
+                dropped.target_limit += 1;
+                continue;
+            }
+            let traffic = self
+                .traffic
+                .entry(Arc::clone(upstream))
+                .or_insert_with(Traffic::new);
+            if !known && had_scrape {
+                // An upstream that appears between two scrapes of one process has begun at zero.
+                traffic.begin(self.last_success.unwrap_or(at));
+            }
+            traffic.observe(at, readings, restarted || (!known && had_scrape));
+        }
+        self.opened = reading.opened;
+        self.loads = reading.loads;
+        self.limits = reading.limits;
+    }
+
+    fn take(
+        &mut self,
+        at: Timestamp,
+        role: &Role,
+        sample: &Sample,
+        reading: &Reading,
+        terms: &Terms<'_>,
+        dropped: &mut Dropped,
+    ) {
+        let load = match role {
+            Role::Exact(_) => None,
+            Role::Level(spec) => self.load_of(spec, &sample.labels, reading),
+            _ => return,
+        };
+        let key = (Arc::clone(&sample.name), sample.labels.clone());
+        if !self.series.contains_key(&key) {
+            let per_target = self.target.settings.limits.series.unwrap_or(u64::MAX);
+            if self.series.len() as u64 >= per_target {
+                dropped.target_limit += 1;
+                return;
+            }
+            if self.series.len() >= terms.room {
+                dropped.series_limit += 1;
+                return;
+            }
+            let series = self.begin_series(role, sample, terms);
+            self.series.insert(key.clone(), series);
+        }
+        let oldest_age = reading.oldest_ages.get(&sample.labels).copied();
+        if let Some(series) = self.series.get_mut(&key) {
+            // A level that is dated by its target is taken at the target's time, if that is not in the future.
+            let at = sample.at.filter(|own| *own <= at).unwrap_or(at);
+            series.observe(at, sample.value, load, oldest_age);
+        }
+    }
+
+    fn begin_series(&mut self, role: &Role, sample: &Sample, terms: &Terms<'_>) -> Series {
+        let (overrides, floor) = (terms.overrides)(&sample.name, &sample.labels);
+        let signal = Arc::clone(&sample.name);
+        let labels = sample.labels.clone();
+        let mut series = match role {
+            Role::Level(spec) => Series::level(labels, Arc::clone(spec), overrides),
+            Role::Exact(exact) => Series::exact(signal, labels, *exact, overrides),
+            _ => Series::exact(signal, labels, Exact::Overdue, overrides),
+        };
+        if let Some(bytes) = self
+            .restored
+            .remove(&(Arc::clone(&sample.name), sample.labels.clone()))
+        {
+            // Bytes that cannot be read are as good as none: the detector learns anew.
+            let _ = series.restore(&bytes);
+        }
+        if let Some(life) = self.life {
+            series.restarted(life.began);
+        }
+        series.set_terms(floor, terms.budget);
+        series
+    }
+
+    /// The counter of the work that explains a level.
+    fn load_of(&self, spec: &LevelSpec, labels: &Labels, reading: &Reading) -> Option<f64> {
+        if let Some(opened) = reading.opened_by_account.get(labels) {
+            return Some(*opened);
+        }
+        spec.load
+            .iter()
+            .find_map(|name| self.loads.get(name).copied())
+    }
+
+    fn give_up_stale(&mut self, now: Timestamp) {
+        let stale = STALE_SECONDS.max(10.0 * self.target.interval.as_secs_f64());
+        self.series
+            .retain(|_, series| now - series.seen_at <= stale);
+        if now - self.restored_at > stale {
+            self.restored = HashMap::new();
+        }
+    }
+
+    /// When its process began, as far as that is known.
+    pub(super) fn life_began(&self) -> Option<Timestamp> {
+        Some(self.life?.began)
+    }
+
+    pub(super) fn series(&self) -> impl Iterator<Item = &Series> {
+        self.series.values()
+    }
+
+    pub(super) fn series_mut(&mut self) -> impl Iterator<Item = &mut Series> {
+        self.series.values_mut()
+    }
+
+    pub(super) fn series_count(&self) -> usize {
+        self.series.len()
+    }
+
+    /// One series by its signal and labels.
+    pub(super) fn one(&self, signal: &str, labels: &Labels) -> Option<&Series> {
+        self.series
+            .values()
+            .find(|series| *series.signal == *signal && series.labels == *labels)
+    }
+
+    pub(super) fn traffic(&self) -> impl Iterator<Item = (&Arc<str>, &Traffic)> {
+        self.traffic.iter()
+    }
+
+    /// Entries opened in this life of the process, of one resource (of all, where none is named) and of the upstreams
+    /// that are meant; `None` where no such account is exposed.
+    pub(super) fn opened(
+        &self,
+        resource: Option<&str>,
+        covers: impl Fn(Option<&str>) -> bool,
+    ) -> Option<f64> {
+        let mut opened = self
+            .opened
+            .iter()
+            .filter(|((own, upstream), _)| {
+                resource.is_none_or(|wanted| **own == *wanted) && covers(upstream.as_deref())
+            })
+            .map(|(_, opened)| *opened)
+            .peekable();
+        opened.peek()?;
+        Some(opened.sum())
+    }
+
+    /// The load of the whole process in this life, by the best counter there is.
+    pub(super) fn load(&self, spec: &LevelSpec) -> Option<f64> {
+        spec.load
+            .iter()
+            .find_map(|name| self.loads.get(name).copied())
+    }
+
+    /// Where a series is exhausted: what runs out, and the limit in the series' own unit.
+    pub(super) fn limit_of(&self, series: &Series) -> Option<(Arc<str>, f64)> {
+        match series.spec().map(|spec| &spec.limit) {
+            Some(Some(Limit::Value(limit))) => Some((Arc::clone(&series.signal), *limit)),
+            Some(Some(Limit::Family(_))) => self
+                .limits
+                .get(&series.signal)
+                .map(|(_, limit)| (Arc::clone(&series.signal), *limit)),
+            _ => None,
+        }
+    }
+
+    /// How many descriptors are left, and the limit of them.
+    fn descriptors(&self) -> Option<(Arc<str>, f64, f64)> {
+        let series = self
+            .series
+            .values()
+            .find(|series| series.kind == SignalKind::Descriptors)?;
+        let (signal, limit) = self.limit_of(series)?;
+        Some((signal, limit - series.value, limit))
+    }
+
+    /// When leaked connections will have used up the descriptors, for each takes one: what runs out, its limit, and in
+    /// how many seconds. All leaking accounts of the target together.
+    pub(super) fn exhaustion_by_connections(&self) -> Option<(Arc<str>, f64, Interval)> {
+        let (signal, room, limit) = self.descriptors()?;
+        let mut by_account: HashMap<&Labels, Interval> = HashMap::new();
+        for series in self
+            .series
+            .values()
+            .filter(|own| own.kind.is_exact() && own.is_leaking())
+        {
+            if series.labels.get("resource") != Some("pool_connection") {
+                continue;
+            }
+            let leak_detect::Verdict::Leaking(case) = series.verdict() else {
+                continue;
+            };
+            let growth = if case.still_growing {
+                case.growth_per_second
+            } else {
+                continue;
+            };
+            let own = by_account.entry(&series.labels).or_insert(growth);
+            if growth.estimate > own.estimate {
+                *own = growth;
+            }
+        }
+        let sum = |bound: fn(&Interval) -> f64| by_account.values().map(bound).sum::<f64>();
+        let rate = Interval {
+            low: sum(|own| own.low),
+            estimate: sum(|own| own.estimate),
+            high: sum(|own| own.high),
+        };
+        if rate.estimate <= 0.0 {
+            return None;
+        }
+        let seconds = |rate: f64| {
+            if rate > 0.0 {
+                room.max(0.0) / rate
+            } else {
+                f64::INFINITY
+            }
+        };
+        let seconds = Interval {
+            low: seconds(rate.high),
+            estimate: seconds(rate.estimate),
+            high: seconds(rate.low),
+        };
+        Some((signal, limit, seconds))
+    }
+}
+
+/// The account of a ledger's series: resource and upstream.
+fn account(labels: &Labels) -> Option<(Arc<str>, Option<Arc<str>>)> {
+    Some((shared(labels, "resource")?, shared(labels, "upstream")))
+}

@@ -1,0 +1,447 @@
+//! The book of incidents: which leaking series are one leak, and which leak they are.
+//!
+//! New sightings go to a living incident that covers them before they make one of their own. What is found leaking at
+//! the same evaluation in the same way is one incident, over however many upstreams. A leak that comes back soon after
+//! its end is the same leak: its incident is taken up again, and has to stay away longer the next time.
+
+mod findings;
+mod wave;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use leak_detect::Timestamp;
+
+use crate::diagnosis::{self, Cause, Context, Symptom};
+use crate::incident::book::wave::Wave;
+use crate::incident::{
+    End, Family, Incident, IncidentId, Instance, LeakingSignal, Look, Sighting, State,
+};
+use crate::labels::Labels;
+
+/// An ended incident is kept for this long.
+pub const KEPT_AFTER_END: Duration = Duration::from_secs(30 * 86_400);
+
+/// A leak that comes back within this time is the same incident.
+pub const RETURNS_WITHIN: Duration = Duration::from_secs(3600);
+
+/// How many ended incidents are kept at most, the youngest.
+const ENDED_LIMIT: usize = 1000;
+
+/// What a book goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BookSettings {
+    /// How long an instance must be clear before that counts.
+    pub confirmation: Duration,
+    /// How many incidents may live at once; what leaks beyond that is counted and has none.
+    pub limit: usize,
+}
+
+/// How many incidents could not be opened because too many lived: one for each evaluation that wanted it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused(pub u64);
+
+/// What happened to an incident at an evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// It is new.
+    Convicted,
+    /// It had ended and came back.
+    Returned,
+    /// An incident of a process's level turned out to be a leak that the ledger names.
+    Adopted,
+    /// Another signal, or another cause, came to light.
+    Widened,
+    /// More is held than ever again.
+    Growing,
+    /// It is held and does not grow.
+    Stalled,
+    /// It can wait no longer.
+    Urgent,
+    /// It can wait again.
+    Bearable,
+    /// It is over.
+    Ended(End),
+}
+
+impl Change {
+    /// The change as a sentence for the log.
+    pub fn sentence(&self) -> &'static str {
+        match self {
+            Self::Convicted => "leak convicted",
+            Self::Returned => "leak came back",
+            Self::Adopted => "leak of a process explained by its ledger",
+            Self::Widened => "leak shows in another signal",
+            Self::Growing => "leak grows again",
+            Self::Stalled => "leak is held and does not grow",
+            Self::Urgent => "leak became urgent",
+            Self::Bearable => "leak is no longer urgent",
+            Self::Ended(End::Released) => "leak released",
+            Self::Ended(End::Replaced) => "leaking processes replaced by ones that stayed flat",
+            Self::Ended(End::Gone) => "leaking workload gone",
+        }
+    }
+}
+
+/// All incidents: the living, and the ended of the last 30 days.
+#[derive(Clone, Debug)]
+pub struct Book {
+    incidents: BTreeMap<IncidentId, Incident>,
+    settings: BookSettings,
+    refused: Refused,
+}
+
+impl Book {
+    /// With what was stored.
+    pub fn new(settings: BookSettings, saved: Vec<Incident>) -> Self {
+        let incidents = saved
+            .into_iter()
+            .map(|incident| (incident.id.clone(), incident))
+            .collect();
+        Self {
+            incidents,
+            settings,
+            refused: Refused::default(),
+        }
+    }
+
+    /// All of them, in the order of their ids.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Incident> {
+        self.incidents.values()
+    }
+
+    /// One of them.
+    pub fn get(&self, id: &IncidentId) -> Option<&Incident> {
+        self.incidents.get(id)
+    }
+
+    /// One of them, to be written to.
+    pub(crate) fn get_mut(&mut self, id: &IncidentId) -> Option<&mut Incident> {
+        self.incidents.get_mut(id)
+    }
+
+    /// The living, to be written to.
+    pub(crate) fn living_mut(&mut self) -> impl Iterator<Item = &mut Incident> {
+        self.incidents
+            .values_mut()
+            .filter(|incident| incident.is_living())
+    }
+
+    /// How often there was no room for an incident.
+    pub fn refused(&self) -> Refused {
+        self.refused
+    }
+
+    /// Sorts what leaks in one workload into its living incidents, and opens incidents for the rest.
+    ///
+    /// `context`: what else is known of some upstreams of the workload; of all, where none is named.
+    pub(crate) fn sight(
+        &mut self,
+        now: Timestamp,
+        workload: &Labels,
+        sightings: &[Sighting],
+        context: &dyn Fn(&BTreeSet<String>) -> Context,
+    ) -> Vec<(IncidentId, Change)> {
+        let mut changes = Vec::new();
+        let mut sorted: BTreeMap<IncidentId, Vec<&Sighting>> = BTreeMap::new();
+        // Ledger entries first: a process's levels go to the incident that explains them.
+        for family in [Family::Held, Family::Churn, Family::Process] {
+            let mut rest = Vec::new();
+            for sighting in sightings.iter().filter(|own| own.kind.family() == family) {
+                match self.home_of(workload, sighting) {
+                    Some(id) => sorted.entry(id).or_default().push(sighting),
+                    None => rest.push(sighting),
+                }
+            }
+            for wave in Wave::sort(family, rest, context) {
+                if let Some((id, change)) = self.admit(now, workload, &wave) {
+                    sorted
+                        .entry(id.clone())
+                        .or_default()
+                        .extend(&wave.sightings);
+                    changes.push((id, change));
+                }
+            }
+        }
+        for (id, sightings) in sorted {
+            if let Some(incident) = self.incidents.get_mut(&id)
+                && incident.take(now, &sightings, context)
+                && !changes.iter().any(|(changed, _)| *changed == id)
+            {
+                changes.push((id, Change::Widened));
+            }
+        }
+        changes
+    }
+
+    /// Looks whether the incidents of one workload are over or have changed their pace.
+    pub(crate) fn look(
+        &mut self,
+        now: Timestamp,
+        workload: &Labels,
+        listed: &[std::sync::Arc<str>],
+        looks: &dyn Fn(&Incident) -> Vec<Look>,
+        growing: &dyn Fn(&Incident) -> Option<bool>,
+    ) -> Vec<(IncidentId, Change)> {
+        let confirmation = self.settings.confirmation;
+        let mut changes = Vec::new();
+        for incident in self.incidents.values_mut() {
+            if !incident.is_living() || incident.workload != *workload {
+                continue;
+            }
+            let looks = looks(incident);
+            let change = match incident.look(now, listed, &looks, confirmation) {
+                Some(end) => {
+                    incident.end(now, end);
+                    Some(Change::Ended(end))
+                }
+                None => incident.pace(now, growing(incident)),
+            };
+            incident.measure(&looks);
+            changes.extend(change.map(|change| (incident.id.clone(), change)));
+        }
+        changes
+    }
+
+    /// Gives up what ended long ago; whether anything was.
+    pub(crate) fn forget(&mut self, now: Timestamp) -> bool {
+        let before = self.incidents.len();
+        self.incidents.retain(|_, incident| {
+            incident
+                .ended_at
+                .is_none_or(|ended| now - ended < KEPT_AFTER_END.as_secs_f64())
+        });
+        let mut ended: Vec<(Timestamp, IncidentId)> = self
+            .incidents
+            .values()
+            .filter_map(|incident| Some((incident.ended_at?, incident.id.clone())))
+            .collect();
+        if ended.len() > ENDED_LIMIT {
+            ended.sort();
+            for (_, id) in &ended[..ended.len() - ENDED_LIMIT] {
+                self.incidents.remove(id);
+            }
+        }
+        self.incidents.len() != before
+    }
+
+    /// The workloads of living incidents.
+    pub(crate) fn living_workloads(&self) -> BTreeSet<Labels> {
+        self.incidents
+            .values()
+            .filter(|incident| incident.is_living())
+            .map(|incident| incident.workload.clone())
+            .collect()
+    }
+
+    /// The living incident that a sighting belongs to.
+    fn home_of(&self, workload: &Labels, sighting: &Sighting) -> Option<IncidentId> {
+        let family = sighting.kind.family();
+        let living = || {
+            self.incidents
+                .values()
+                .filter(|incident| incident.is_living() && incident.workload == *workload)
+        };
+        let oldest = |family: Family| {
+            living()
+                .filter(|incident| incident.family == family)
+                .min_by_key(|incident| (incident.convicted_at, incident.id.clone()))
+        };
+        let home = match family {
+            Family::Process => living()
+                .find(|incident| incident.family == Family::Process)
+                .or_else(|| oldest(Family::Held)),
+            Family::Held | Family::Churn => living()
+                .filter(|incident| {
+                    incident.family == family && incident.covers(sighting.upstream.as_deref())
+                })
+                // The incident of this very upstream before one of all.
+                .min_by_key(|incident| {
+                    (
+                        incident.upstreams.is_empty(),
+                        incident.convicted_at,
+                        incident.id.clone(),
+                    )
+                }),
+        };
+        home.map(|incident| incident.id.clone())
+    }
+
+    /// Finds or makes the incident of a new wave.
+    fn admit(
+        &mut self,
+        now: Timestamp,
+        workload: &Labels,
+        wave: &Wave<'_>,
+    ) -> Option<(IncidentId, Change)> {
+        if wave.family == Family::Held
+            && let Some(process) = self.incidents.values_mut().find(|incident| {
+                incident.family == Family::Process
+                    && incident.state == State::Growing
+                    && incident.workload == *workload
+            })
+        {
+            process.adopt(now, wave);
+            return Some((process.id.clone(), Change::Adopted));
+        }
+        let fresh = wave.incident(now, workload);
+        let returned = self
+            .incidents
+            .values_mut()
+            .find(|old| old.is_return_of(now, &fresh));
+        if let Some(old) = returned {
+            old.come_back(now, &fresh);
+            return Some((old.id.clone(), Change::Returned));
+        }
+        if self
+            .incidents
+            .values()
+            .filter(|incident| incident.is_living())
+            .count()
+            >= self.settings.limit
+        {
+            self.refused.0 += 1;
+            return None;
+        }
+        let id = fresh.id.clone();
+        self.incidents.insert(id.clone(), fresh);
+        Some((id, Change::Convicted))
+    }
+}
+
+impl Incident {
+    fn is_return_of(&self, now: Timestamp, fresh: &Self) -> bool {
+        matches!(self.state, State::Ended(End::Released | End::Replaced))
+            && self
+                .ended_at
+                .is_some_and(|ended| now - ended < RETURNS_WITHIN.as_secs_f64())
+            && self.workload == fresh.workload
+            && self.family == fresh.family
+            && self.cause == fresh.cause
+            && self.identity() == fresh.identity()
+            && self.upstreams == fresh.upstreams
+    }
+
+    fn come_back(&mut self, now: Timestamp, fresh: &Self) {
+        self.state = State::Growing;
+        self.ended_at = None;
+        self.active_since = now;
+        self.returns = self.returns.saturating_add(1);
+        self.instances = fresh.instances.clone();
+        self.evidence = fresh.evidence.clone();
+        self.failing_share_before = None;
+        self.note(now, "came back");
+    }
+
+    /// A leak of the ledger explains what was convicted as a level of the process.
+    fn adopt(&mut self, now: Timestamp, wave: &Wave<'_>) {
+        self.family = Family::Held;
+        self.upstreams.clone_from(&wave.upstreams);
+        self.onset = self.onset.min(wave.onset(now));
+        self.instances.clear();
+        self.note(now, format!("explained by {}", wave.carrier_words()));
+    }
+
+    /// Learns from what leaks now; whether a signal or a cause is new.
+    fn take(
+        &mut self,
+        now: Timestamp,
+        sightings: &[&Sighting],
+        context: &dyn Fn(&BTreeSet<String>) -> Context,
+    ) -> bool {
+        let mut news = false;
+        for sighting in sightings.iter().filter(|own| own.is_convicted()) {
+            let known = self.signals.iter().any(|own| {
+                own.signal == *sighting.signal
+                    && own.resource.as_deref() == sighting.resource.as_deref()
+            });
+            if !known {
+                news = true;
+                self.signals.push(LeakingSignal::new(now, sighting));
+                if self.convicted_at != now {
+                    self.note(
+                        now,
+                        format!(
+                            "shows in {}",
+                            wave::words(&sighting.signal, sighting.resource.as_deref())
+                        ),
+                    );
+                }
+            }
+            if self.is_measured_by(sighting) {
+                self.instances
+                    .entry(sighting.target.to_string())
+                    .or_insert_with(|| {
+                        Instance::new(&sighting.instance, sighting.at, sighting.value)
+                    });
+            }
+        }
+        self.signals.sort_by(|a, b| {
+            a.rank()
+                .cmp(&b.rank())
+                .then_with(|| a.signal.cmp(&b.signal))
+        });
+        self.weigh(now, sightings);
+        let cause = self.diagnose(context);
+        if cause != self.cause && cause != Cause::Unknown {
+            self.note(now, format!("looks like {cause}"));
+            self.cause = cause;
+            news = true;
+        }
+        self.ticket_only = sightings.iter().any(|own| own.is_convicted())
+            && sightings
+                .iter()
+                .filter(|own| own.is_convicted())
+                .all(|own| own.ticket_only);
+        news
+    }
+
+    /// Whether the end of the incident depends on such a signal: levels of the process only follow a ledger's leak.
+    fn is_measured_by(&self, sighting: &Sighting) -> bool {
+        sighting.kind.family() == self.family
+    }
+
+    pub(crate) fn diagnose(&self, context: &dyn Fn(&BTreeSet<String>) -> Context) -> Cause {
+        let symptoms: Vec<Symptom<'_>> = self
+            .signals
+            .iter()
+            .map(|own| Symptom {
+                kind: own.kind,
+                resource: own.resource.as_deref(),
+            })
+            .collect();
+        let context = if self.family == Family::Process {
+            Context::default()
+        } else {
+            context(&self.upstreams)
+        };
+        diagnosis::diagnose(&symptoms, context)
+    }
+
+    fn pace(&mut self, now: Timestamp, growing: Option<bool>) -> Option<Change> {
+        let (state, change) = match growing? {
+            true => (State::Growing, Change::Growing),
+            false => (State::Stalled, Change::Stalled),
+        };
+        if state == self.state {
+            return None;
+        }
+        self.state = state;
+        self.note(
+            now,
+            if state == State::Growing {
+                "grows again"
+            } else {
+                "held, not growing"
+            },
+        );
+        Some(change)
+    }
+
+    fn end(&mut self, now: Timestamp, end: End) {
+        self.state = State::Ended(end);
+        self.ended_at = Some(now);
+        self.urgent = None;
+        self.note(now, format!("ended: {}", end.word()));
+    }
+}
