@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::account::{Account, Labels};
 use crate::clock::Clock;
-use crate::listing::{ClosedPlace, Filter, Listing};
+use crate::closed::ClosedPlace;
+use crate::listing::{Filter, Listing};
 use crate::outcome::{FIXED_RESOURCES, Outcome, ResourceOutcome, ServiceOutcome};
 use crate::registry::{Identity, Inserted, Registry};
 use crate::shard::Shard;

@@ -1,7 +1,7 @@
-//! Who is holding what, by name: the oldest open entries, and the places where entries end.
+//! Who is holding what, by name: the oldest open entries.
 //!
-//! The numbers say that something is held; these say what, for whom, since when and by which line. Both are read from
-//! the same records that are counted, one shard after the other, and are bounded by what the caller asks for.
+//! The numbers say that something is held; a listing says what, for whom, since when and by which line. It is read from
+//! the same records that are counted, one shard after the other, and is bounded by what the caller asks for.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -12,7 +12,7 @@ use std::time::Instant;
 use crate::ledger::Core;
 use crate::owner::OwnerRef;
 use crate::registry::Identity;
-use crate::shard::{Closed, Record};
+use crate::shard::Record;
 use crate::site::site_line_of;
 
 /// Which entries to list. A field that is `None` lets everything pass.
@@ -73,23 +73,6 @@ pub struct OpenOwner {
     pub ended_seconds: Option<f64>,
 }
 
-/// Where the last entry of an account that ended in one way was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClosedPlace {
-    /// The label `resource`.
-    pub resource: &'static str,
-    /// The label `upstream`.
-    pub upstream: Option<StdArc<str>>,
-    /// The label `route`.
-    pub route: Option<StdArc<str>>,
-    /// The label `outcome`.
-    pub outcome: &'static str,
-    /// `crate/src/file.rs:LINE`.
-    pub site: String,
-    /// How many entries of the account ended so.
-    pub count: u64,
-}
-
 /// A record that may be among the oldest: what is cheap to copy under the lock.
 struct Candidate {
     id: u64,
@@ -110,7 +93,7 @@ impl Filter {
         }
     }
 
-    fn passes(&self, identity: &Identity) -> bool {
+    pub(crate) fn passes(&self, identity: &Identity) -> bool {
         let same = |wanted: &Option<String>, label: Option<&str>| {
             wanted.is_none() || wanted.as_deref() == label
         };
@@ -233,61 +216,6 @@ impl OpenOwner {
             ended_seconds: owner
                 .ended_at()
                 .map(|ended_at| now.saturating_duration_since(ended_at).as_secs_f64()),
-        }
-    }
-}
-
-impl ClosedPlace {
-    pub(crate) fn take(core: &Core, filter: &Filter, outcome: Option<&str>) -> Vec<Self> {
-        core.read_registry(|registry| {
-            let mut places = Vec::new();
-            for (index, identity) in registry
-                .identities()
-                .iter()
-                .enumerate()
-                .filter(|(_, identity)| filter.passes(identity))
-            {
-                let mut closed = vec![Closed::default(); identity.words.len()];
-                for shard in core.shards() {
-                    let books = shard.books();
-                    closed
-                        .iter_mut()
-                        .zip(&books.tallies[index].closed)
-                        .for_each(|(sum, closed)| sum.add(closed));
-                }
-                let of_outcome = identity
-                    .words
-                    .iter()
-                    .zip(closed)
-                    .filter(|(word, _)| outcome.is_none_or(|outcome| outcome == **word));
-                places.extend(
-                    of_outcome.filter_map(|(word, closed)| Self::new(identity, word, closed)),
-                );
-            }
-            places.sort_by_key(|place| std::cmp::Reverse(place.count));
-            places
-        })
-    }
-
-    fn new(identity: &Identity, outcome: &'static str, closed: Closed) -> Option<Self> {
-        let (_, location) = closed.last?;
-        Some(Self {
-            resource: identity.resource,
-            upstream: identity.upstream.clone(),
-            route: identity.route.clone(),
-            outcome,
-            site: site_line_of(location),
-            count: closed.count,
-        })
-    }
-}
-
-impl Closed {
-    fn add(&mut self, other: &Closed) {
-        self.count += other.count;
-        let opened_at = |closed: &Closed| closed.last.map(|(opened_at, _)| opened_at);
-        if opened_at(other) > opened_at(self) {
-            self.last = other.last;
         }
     }
 }
