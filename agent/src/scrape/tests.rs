@@ -18,7 +18,7 @@ fn target(address: &str, settings: &str) -> Arc<Target> {
         .map(|line| format!("    {}\n", line.trim()))
         .collect();
     let text = format!(
-        "global: {{ scrape_interval: 10s, scrape_timeout: 5s }}\nscrape_configs:\n  - job_name: j\n    \
+        "global: {{ scrape_interval: 60s, scrape_timeout: 60s }}\nscrape_configs:\n  - job_name: j\n    \
          static_configs: [{{ targets: [\"{address}\"], labels: {{ instance: i }} }}]\n{settings}"
     );
     let config = Config::parse(&text).expect("a configuration");

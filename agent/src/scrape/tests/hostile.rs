@@ -456,3 +456,39 @@ async fn the_request_is_that_of_prometheus() {
     scrape_once(&target(&server.address, "enable_compression: false")).await;
     assert!(server.requests()[1].contains("accept-encoding: identity\r\n"));
 }
+
+#[tokio::test]
+async fn a_redirect_within_the_target_is_followed() {
+    let redirect = "HTTP/1.1 307 Temporary Redirect\r\nlocation: other?a=b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let scripts = vec![
+        vec![Step::Send(redirect.into())],
+        vec![response(&[TEXT], BODY)],
+    ];
+    let server = Server::in_turn(scripts).await;
+    let scrape = scrape_once(&target(&server.address, "metrics_path: /x/metrics")).await;
+    assert!(scrape.result.is_ok(), "{}", told(&scrape));
+    let requests = server.requests();
+    let lines: Vec<&str> = requests
+        .iter()
+        .filter_map(|head| head.lines().next())
+        .collect();
+    assert_eq!(
+        lines,
+        ["GET /x/metrics HTTP/1.1", "GET /x/other?a=b HTTP/1.1"]
+    );
+    assert!(requests[1].contains("x-prometheus-scrape-timeout-seconds: 60\r\n"));
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_is_no_failure() {
+    let keep = head(&format!("content-length: {}\r\n", BODY.len()));
+    let server = Server::start(vec![keep, Step::Send(BODY.into())]).await;
+    let target = target(&server.address, "");
+    let client = super::fetch::client().expect("a client");
+    let mut watched = super::watched(&target);
+    for _ in 0..20 {
+        let scrape = super::scrape(&client, &target, &mut watched).await;
+        assert!(scrape.result.is_ok(), "{}", told(&scrape));
+    }
+    assert_eq!(server.requests().len(), 20);
+}

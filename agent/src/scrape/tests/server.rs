@@ -1,4 +1,4 @@
-//! Servers for tests: each answers every connection by the same script.
+//! Servers for tests: each answers its connections by scripts.
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
@@ -37,8 +37,13 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Answers each request of each connection by the script for its path's last word, else by the only one.
+    /// Answers every connection by the same script.
     pub(super) async fn start(script: Vec<Step>) -> Self {
+        Self::in_turn(vec![script]).await
+    }
+
+    /// Answers the first connection by the first script and so on, all further ones by the last.
+    pub(super) async fn in_turn(scripts: Vec<Vec<Step>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -48,8 +53,12 @@ impl Server {
             reason = "the server of a test, ended with it"
         )]
         let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (script, seen) = (script.clone(), Arc::clone(&seen));
+            for turn in 0.. {
+                let Ok((stream, _)) = listener.accept().await else {
+                    return;
+                };
+                let script = scripts[turn.min(scripts.len() - 1)].clone();
+                let seen = Arc::clone(&seen);
                 tokio::spawn(async move {
                     // The client may leave at any moment; that is its right.
                     let _ = answer(stream, &script, &seen).await;
