@@ -1,7 +1,7 @@
 //! The agent: watches services with a Prometheus endpoint and pages when something they hold grows without bound.
 //!
 //! It is a library that starts and stops in-process (`agent::Agent::start`); `main.rs` parses the command line and waits for a signal.
-//! Values in, verdict out: what decides (the engine and below it) is pure, takes `now` as an argument and knows no network, clock or runtime.
+//! Values in, verdict out: what decides ([`engine`] and below it) is pure, takes `now` as an argument and knows no network, clock or runtime.
 //!
 //! # Layout
 //!
@@ -20,6 +20,7 @@
 //! - [`diagnosis`]: from what leaks to which mistake it looks like.
 //! - [`impact`]: whether a leak can wait until the morning.
 //! - [`alert`]: the life of an alert and what it says.
+//! - [`witness`]: a leaking target, asked where it leaks.
 //! - [`clock`]: the one file that reads the clock.
 //! - [`quantity`]: numbers as people read them: counts, bytes, durations, moments.
 //! - [`plot`]: one series with its fit drawn into the future, as SVG.
@@ -39,4 +40,5 @@ pub mod labels;
 pub mod plot;
 pub mod quantity;
 pub mod scrape;
+pub mod witness;
 pub mod workload;

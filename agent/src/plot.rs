@@ -26,6 +26,18 @@ pub struct Point {
     pub high: f64,
 }
 
+impl Point {
+    /// One value, and not a bucket.
+    pub fn single(at: f64, value: f64) -> Self {
+        Self {
+            at,
+            low: value,
+            value,
+            high: value,
+        }
+    }
+}
+
 /// A straight line: `start_value + slope * (t - start)`. Seconds and the series' unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Line {
@@ -151,15 +163,22 @@ struct Frame {
 }
 
 impl Frame {
+    /// How far to the right a moment stands: 0 to 1.
+    fn share(&self, at: f64) -> f64 {
+        (at - self.from) / (self.to - self.from)
+    }
+
     fn of(plot: &Plot) -> Self {
         let first = plot
             .points
             .first()
             .map_or(plot.now - 60.0, |point| point.at);
-        let from = plot
-            .onset
-            .map_or(first, |onset| first.min(onset))
-            .min(plot.now - 10.0);
+        let from = match plot.onset {
+            // Somewhat earlier than the onset, so that one sees that something begins.
+            Some(onset) if onset <= first => onset - (plot.now - onset).max(10.0) * 0.06,
+            _ => first,
+        };
+        let from = from.min(plot.now - 10.0);
         let seen = (plot.now - from).max(10.0);
         let crossing = plot
             .fit
@@ -233,25 +252,25 @@ type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 fn draw(root: &Area<'_>, plot: &Plot, frame: &Frame, size: Size) -> Drawn {
     root.fill(&theme::PAPER)?;
     let narrow = size.width < 600;
-    let title_size = if narrow { 14 } else { 17 };
+    let title_size = if narrow { 17 } else { 20 };
     root.draw(&Text::new(
         theme::shortened(&plot.title, size.width, title_size),
         (14, 12),
         theme::text(title_size, theme::INK),
     ))?;
     root.draw(&Text::new(
-        theme::shortened(&describe(plot, frame), size.width, 13),
-        (14, 34),
-        theme::text(13, theme::QUIET),
+        theme::shortened(&describe(plot, frame), size.width, 15),
+        (14, 36),
+        theme::text(15, theme::QUIET),
     ))?;
     let times = axis::times(frame.from, frame.to, size.width / 110);
     let values = axis::values(frame.top, plot.unit, size.height / 60);
     let mut chart = ChartBuilder::on(root)
-        .margin_top(58)
+        .margin_top(62)
         .margin_right(18)
         .margin_bottom(8)
         .margin_left(8)
-        .x_label_area_size(24)
+        .x_label_area_size(26)
         .y_label_area_size(if narrow { 58 } else { 72 })
         .build_cartesian_2d(
             axis::Axis::new(frame.from..frame.to, times.moments.clone()),
@@ -263,7 +282,7 @@ fn draw(root: &Area<'_>, plot: &Plot, frame: &Frame, size: Size) -> Drawn {
         .bold_line_style(theme::GRID)
         .light_line_style(TRANSPARENT)
         .axis_style(theme::GRID)
-        .label_style(theme::text(12, theme::QUIET))
+        .label_style(theme::text(14, theme::QUIET))
         .x_label_formatter(&|at| times.label(*at))
         .y_label_formatter(&|value| plot.unit.text(*value))
         .x_labels(times.moments.len().max(2))
@@ -384,75 +403,105 @@ fn future(chart: &mut Chart<'_, '_>, plot: &Plot, frame: &Frame, narrow: bool) -
     Ok(())
 }
 
+/// A few words at a point.
+struct Label {
+    text: String,
+    at: f64,
+    value: f64,
+    colour: RGBColor,
+    vertical: VPos,
+    /// Whether they end at the point, or begin there.
+    before: bool,
+}
+
 fn labels(chart: &mut Chart<'_, '_>, plot: &Plot, frame: &Frame) -> Drawn {
-    let middle = (frame.from + frame.to) / 2.0;
-    let side = |at: f64| if at > middle { HPos::Right } else { HPos::Left };
-    let mut write = |text: String, (at, value): (f64, f64), colour: RGBColor, vertical: VPos| {
-        let style = theme::text(12, colour).pos(Pos::new(side(at), vertical));
-        let padded = match side(at) {
-            HPos::Right => format!("{text}\u{a0}"),
-            HPos::Left | HPos::Center => format!("\u{a0}{text}"),
+    for label in moment_labels(plot, frame)
+        .into_iter()
+        .chain(limit_labels(plot, frame))
+    {
+        // A no-break space keeps the words off the line that they belong to.
+        let (text, horizontal) = match label.before {
+            true => (format!("{}\u{a0}", label.text), HPos::Right),
+            false => (format!("\u{a0}{}", label.text), HPos::Left),
         };
-        chart
-            .draw_series(std::iter::once(Text::new(padded, (at, value), style)))
-            .map(|_| ())
-    };
+        let style = theme::text(14, label.colour).pos(Pos::new(horizontal, label.vertical));
+        chart.draw_series(std::iter::once(Text::new(
+            text,
+            (label.at, label.value),
+            style,
+        )))?;
+    }
+    Ok(())
+}
+
+fn moment_labels(plot: &Plot, frame: &Frame) -> Vec<Label> {
     // Each upright line has a row of its own, so that neighbours do not write over one another.
     let row = |index: usize| frame.top * (1.0 - 0.07 * index as f64);
+    let mut labels = Vec::new();
     if let Some(onset) = plot.onset.filter(|onset| *onset >= frame.from) {
-        write(
-            format!("since {}", time_of_day(onset)),
-            (onset, row(0)),
-            theme::ONSET,
-            VPos::Top,
-        )?;
+        labels.push(Label {
+            text: format!("since {}", time_of_day(onset)),
+            at: onset,
+            value: row(0),
+            colour: theme::ONSET,
+            vertical: VPos::Top,
+            // What follows an onset stands to its right: its own words stand to its left where there is room.
+            before: frame.share(onset) > 0.2,
+        });
     }
     let visible = plot
         .marks
         .iter()
         .filter(|mark| (frame.from..=frame.to).contains(&mark.at));
-    for (index, mark) in visible.take(4).enumerate() {
-        write(
-            theme::printable(&mark.label),
-            (mark.at, row(index + 1)),
-            theme::QUIET,
-            VPos::Top,
-        )?;
-    }
+    labels.extend(visible.take(4).enumerate().map(|(index, mark)| Label {
+        text: theme::printable(&mark.label),
+        at: mark.at,
+        value: row(index + 1),
+        colour: theme::QUIET,
+        vertical: VPos::Top,
+        before: frame.share(mark.at) > 0.8,
+    }));
     if plot.fit.is_some() {
-        write(
-            "now".to_owned(),
-            (plot.now, 0.0),
-            theme::QUIET,
-            VPos::Bottom,
-        )?;
+        labels.push(Label {
+            text: "now".to_owned(),
+            at: plot.now,
+            value: 0.0,
+            colour: theme::QUIET,
+            vertical: VPos::Bottom,
+            before: true,
+        });
     }
-    if let Some(limit) = plot.limit {
-        if frame.limit_in_view {
-            write(
-                format!("limit {}", plot.unit.text(limit)),
-                (frame.from, limit),
-                theme::LIMIT,
-                VPos::Bottom,
-            )?;
-        } else if plot.fit.is_some() {
-            write(
-                format!("\u{2191} limit {}", plot.unit.text(limit)),
-                (frame.to, row(0)),
-                theme::LIMIT,
-                VPos::Top,
-            )?;
-        }
+    labels
+}
+
+fn limit_labels(plot: &Plot, frame: &Frame) -> Vec<Label> {
+    let Some(limit) = plot.limit else {
+        return Vec::new();
+    };
+    let text = format!("limit {}", plot.unit.text(limit));
+    let label = |text: String, at: f64, value: f64, vertical: VPos, before: bool| Label {
+        text,
+        at,
+        value,
+        colour: theme::LIMIT,
+        vertical,
+        before,
+    };
+    if !frame.limit_in_view {
+        return vec![label(
+            format!("\u{2191} {text}"),
+            frame.to,
+            frame.top,
+            VPos::Top,
+            true,
+        )];
     }
-    if let Some((crossing, limit)) = frame
-        .crossing
-        .zip(plot.limit)
-        .filter(|(crossing, _)| *crossing <= frame.to)
-    {
+    let mut labels = vec![label(text, frame.from, limit, VPos::Bottom, false)];
+    if let Some(crossing) = frame.crossing.filter(|crossing| *crossing <= frame.to) {
         let text = format!("runs out in {}", duration(crossing - plot.now));
-        write(text, (crossing, limit), theme::LIMIT, VPos::Bottom)?;
+        labels.push(label(text, crossing, limit, VPos::Bottom, true));
     }
-    Ok(())
+    labels
 }
 
 #[cfg(test)]

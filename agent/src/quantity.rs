@@ -81,13 +81,19 @@ pub fn bytes(value: f64) -> String {
     format!("{} {prefix}", trimmed(scaled, digits))
 }
 
-/// A span of seconds in its two largest units: `4.2 s`, `2 min 5 s`, `3 h 10 min`, `12 d 4 h`.
+/// A span of seconds in its two largest units: `35 ms`, `4.2 s`, `2 min 5 s`, `3 h 10 min`, `12 d 4 h`.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
         return not_finite(seconds);
     }
     let sign = if seconds < 0.0 { "\u{2212}" } else { "" };
     let seconds = seconds.abs();
+    if seconds > 0.0 && seconds < 0.9995 {
+        return format!(
+            "{sign}{} ms",
+            trimmed(seconds * 1000.0, if seconds < 0.01 { 1 } else { 0 })
+        );
+    }
     if seconds < 10.0 {
         return format!("{sign}{} s", trimmed(seconds, 1));
     }
@@ -227,7 +233,10 @@ mod tests {
             (bytes(512.0), "512 B"),
             (bytes(1536.0), "1.5 KiB"),
             (bytes(3.0 * 1024.0 * 1024.0 * 1024.0), "3 GiB"),
-            (duration(0.26), "0.3 s"),
+            (duration(0.26), "260 ms"),
+            (duration(0.0035), "3.5 ms"),
+            (duration(0.0), "0 s"),
+            (duration(4.16), "4.2 s"),
             (duration(59.6), "1 min"),
             (duration(125.0), "2 min 5 s"),
             (duration(11_400.0), "3 h 10 min"),

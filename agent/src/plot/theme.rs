@@ -23,7 +23,7 @@ const DARK: [(RGBColor, &str); 8] = [
     (ONSET, "#C9A0F5"),
 ];
 
-/// Letters of a size in pixels.
+/// Letters of a nominal size; the backend draws them at four fifths of it, in pixels.
 pub(super) fn text(pixels: u32, colour: RGBColor) -> TextStyle<'static> {
     ("system-ui, sans-serif", pixels).into_font().color(&colour)
 }
@@ -38,7 +38,7 @@ pub(super) fn printable(text: &str) -> String {
 /// `text` cut to what fits `width` pixels, by the average letter's width.
 pub(super) fn shortened(text: &str, width: u32, pixels: u32) -> String {
     let text = printable(text);
-    let room = (width.saturating_sub(28) * 100 / (pixels * 46)) as usize;
+    let room = (width.saturating_sub(28) * 100 / (pixels * 42)) as usize;
     if text.chars().count() <= room {
         return text;
     }
@@ -75,6 +75,7 @@ fn escaped(text: &str) -> String {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
+            '"' => safe.push_str("&quot;"),
             other => safe.push(other),
         }
     }
