@@ -329,3 +329,6 @@ impl Alert {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

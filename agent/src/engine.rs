@@ -383,3 +383,6 @@ fn external_url(config: &Config) -> String {
         .as_deref()
         .map_or_else(|| format!("http://{}", config.web.listen), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests;

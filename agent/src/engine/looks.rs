@@ -1,5 +1,6 @@
 //! What the targets of an incident's workload show of its leak: the looks by which its end is judged.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use leak_detect::{Timestamp, Verdict};
@@ -65,24 +66,30 @@ fn look(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
     }
 }
 
-/// Entries that are held past their end: there are none of the resources that leaked, or there are.
+/// Entries that are held past their end: there are none of what leaked, or there are. A series that the scrape did not
+/// bring says nothing.
 fn of_held(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
-    let leaked = |series: &Series| {
-        series.kind.is_exact()
-            && covers(incident, series)
-            && incident.signals.iter().any(|own| {
-                own.kind.is_exact() && own.resource.as_deref() == series.labels.get("resource")
-            })
-    };
-    let mut exposed = false;
     let mut excess = 0.0;
-    for series in state.series().filter(|series| leaked(series)) {
-        // A series that this scrape did not bring says nothing about it.
-        exposed |= series.seen_at == at;
-        if series.seen_at == at {
+    let mut seen: BTreeSet<(String, Option<String>)> = BTreeSet::new();
+    for series in state
+        .series()
+        .filter(|series| series.kind.is_exact() && series.seen_at == at)
+    {
+        let resource = series.labels.get("resource");
+        let leaked = incident
+            .signals
+            .iter()
+            .any(|own| own.kind.is_exact() && own.resource.as_deref() == resource);
+        if leaked && covers(incident, series) {
             excess += series.excess();
+            seen.insert((series.signal.to_string(), resource.map(str::to_owned)));
         }
     }
+    let leaked = incident
+        .instances
+        .get(&*state.key)
+        .map(|instance| &instance.leaked);
+    let is_exposed = leaked.map_or(!seen.is_empty(), |leaked| leaked.is_subset(&seen));
     // What was first convicted as a level must also be released as one.
     let carried_level = incident
         .signals
@@ -100,7 +107,7 @@ fn of_held(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
     });
     Look {
         excess,
-        clear: exposed.then_some(excess == 0.0 && !carried_level),
+        clear: (is_exposed || excess > 0.0).then_some(excess == 0.0 && !carried_level),
         work: state.opened(resource, |upstream| incident.covers(upstream)),
         ..look(incident, state, at)
     }

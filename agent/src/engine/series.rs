@@ -103,9 +103,11 @@ impl Series {
         }
     }
 
-    /// Takes a sample. `load`: the counter of the work that explains a level; `oldest_age`: of the same account.
+    /// Takes a sample that a scrape brought, of the scrape's time or its own. `load`: the counter of the work that
+    /// explains a level; `oldest_age`: of the same account.
     pub(super) fn observe(
         &mut self,
+        scraped_at: Timestamp,
         at: Timestamp,
         value: f64,
         load: Option<f64>,
@@ -115,7 +117,7 @@ impl Series {
             return;
         }
         self.value = value;
-        self.seen_at = at;
+        self.seen_at = scraped_at;
         match &mut self.detector {
             Detector::Exact { detector, floor } => {
                 if let Some(seconds) = oldest_age {

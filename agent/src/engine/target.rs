@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use leak_detect::{Budget, Interval, Timestamp};
 
-use crate::catalogue::{Catalogue, Exact, LevelSpec, Limit, Role};
+use crate::catalogue::{Catalogue, LevelSpec, Limit, Role};
 use crate::discovery::Target;
 use crate::engine::saved::{SavedSeries, SavedTarget};
 use crate::engine::series::{Series, shared};
@@ -49,6 +49,8 @@ pub(super) struct TargetState {
     /// Detectors from before the agent's restart whose series have not been seen yet.
     restored: HashMap<(Arc<str>, Labels), Vec<u8>>,
     restored_at: Timestamp,
+    /// The process of those detectors is gone; when its successor began.
+    restored_life_over: Option<Timestamp>,
 }
 
 /// How the last scrape of a target went.
@@ -111,6 +113,7 @@ impl TargetState {
             limits: HashMap::new(),
             restored: HashMap::new(),
             restored_at: Timestamp::default(),
+            restored_life_over: None,
         }
     }
 
@@ -207,6 +210,7 @@ impl TargetState {
         });
         let restarted = is_new && before.is_some();
         if restarted {
+            self.restored_life_over = Some(began);
             for series in self.series.values_mut() {
                 series.restarted(began);
             }
@@ -268,38 +272,46 @@ impl TargetState {
                 dropped.series_limit += 1;
                 return;
             }
-            let series = self.begin_series(role, sample, terms);
+            let Some(series) = self.begin_series(role, sample, terms) else {
+                return;
+            };
             self.series.insert(key.clone(), series);
         }
         let oldest_age = reading.oldest_ages.get(&sample.labels).copied();
         if let Some(series) = self.series.get_mut(&key) {
             // A level that is dated by its target is taken at the target's time, if that is not in the future.
-            let at = sample.at.filter(|own| *own <= at).unwrap_or(at);
-            series.observe(at, sample.value, load, oldest_age);
+            let own = sample.at.filter(|own| *own <= at).unwrap_or(at);
+            series.observe(at, own, sample.value, load, oldest_age);
         }
     }
 
-    fn begin_series(&mut self, role: &Role, sample: &Sample, terms: &Terms<'_>) -> Series {
+    fn begin_series(&mut self, role: &Role, sample: &Sample, terms: &Terms<'_>) -> Option<Series> {
         let (overrides, floor) = (terms.overrides)(&sample.name, &sample.labels);
         let signal = Arc::clone(&sample.name);
         let labels = sample.labels.clone();
+        let key = (Arc::clone(&signal), labels.clone());
         let mut series = match role {
-            Role::Level(spec) => Series::level(labels, Arc::clone(spec), overrides),
             Role::Exact(exact) => Series::exact(signal, labels, *exact, overrides),
-            _ => Series::exact(signal, labels, Exact::Overdue, overrides),
+            Role::Level(spec) => Series::level(labels, Arc::clone(spec), overrides),
+            _ => return None,
         };
-        if let Some(bytes) = self
+        // Bytes that cannot be read are as good as none: the detector learns anew.
+        let restored = self
             .restored
-            .remove(&(Arc::clone(&sample.name), sample.labels.clone()))
-        {
-            // Bytes that cannot be read are as good as none: the detector learns anew.
-            let _ = series.restore(&bytes);
-        }
-        if let Some(life) = self.life {
-            series.restarted(life.began);
+            .remove(&key)
+            .is_some_and(|bytes| series.restore(&bytes).is_ok());
+        let life_began = self.life.map(|life| life.began);
+        let began = match (restored, series.kind.is_exact()) {
+            (true, _) => self.restored_life_over,
+            // A count that appears between two scrapes of one process was not there at the first.
+            (false, true) => life_began.max(self.last_success),
+            (false, false) => life_began,
+        };
+        if let Some(began) = began {
+            series.restarted(began);
         }
         series.set_terms(floor, terms.budget);
-        series
+        Some(series)
     }
 
     /// The counter of the work that explains a level.

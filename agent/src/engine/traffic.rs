@@ -197,20 +197,24 @@ impl Traffic {
             exchanges: rise.by[2],
             window_seconds: rise.seconds,
         };
+        let [shortest, .., longest] = CHURN_WINDOWS;
+        let now = self.churn.rise(shortest)?;
+        // What the longer windows still remember may be over.
+        let goes_on =
+            |churn: Churn| churn.closes > 0.0 && churn.closes >= CHURN_SHARE * churn.exchanges;
         for window in CHURN_WINDOWS {
             let churn = of(true, self.churn.rise(window)?);
-            if is_reuse_lost(&churn) {
+            if is_reuse_lost(&churn) && goes_on(of(true, now)) {
                 return Some((churn, true));
             }
         }
-        let [shortest, .., longest] = CHURN_WINDOWS;
         let evicted = of(false, self.churn.rise(longest)?);
-        if is_reuse_lost(&evicted) && evicted.window_seconds >= COMPLETE * longest.as_secs_f64() {
+        let is_complete = evicted.window_seconds >= COMPLETE * longest.as_secs_f64();
+        if is_complete && is_reuse_lost(&evicted) && goes_on(of(false, now)) {
             return Some((evicted, true));
         }
-        let begun = of(true, self.churn.rise(shortest)?);
-        let suspect =
-            begun.closes >= CHURN_CLOSES / 3.0 && begun.closes >= CHURN_SHARE * begun.exchanges;
+        let begun = of(true, now);
+        let suspect = begun.closes >= CHURN_CLOSES / 3.0 && goes_on(begun);
         suspect.then_some((begun, false))
     }
 

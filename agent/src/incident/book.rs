@@ -369,11 +369,18 @@ impl Incident {
                 }
             }
             if self.is_measured_by(sighting) {
-                self.instances
+                let instance = self
+                    .instances
                     .entry(sighting.target.to_string())
                     .or_insert_with(|| {
                         Instance::new(&sighting.instance, sighting.at, sighting.value)
                     });
+                if sighting.kind.is_exact() {
+                    let resource = sighting.resource.as_deref().map(str::to_owned);
+                    instance
+                        .leaked
+                        .insert((sighting.signal.to_string(), resource));
+                }
             }
         }
         self.signals.sort_by(|a, b| {

@@ -4,7 +4,7 @@
 //! gone and the next one has done as much work as convicted the first without leaking (replaced). What cannot be seen is
 //! not clear: a target that is down, a series that is missing, a process that has no work to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const LONGEST_CONFIRMATION: Duration = Duration::from_secs(3600);
 const RULE_OF_THREE: f64 = 3.0;
 
 /// A successor whose work is not counted must stay flat for so many times as long as the leak took to be convicted.
-const FLAT_WITHOUT_LOAD: f64 = 2.0;
+const FLAT_WITHOUT_WORK: f64 = 2.0;
 
 /// One instance that leaks or has leaked in an incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub struct Instance {
     pub since: Timestamp,
     /// What it holds of the carrying signal, in its unit, when it was seen last.
     pub value: f64,
+    /// The signals of a ledger that it leaked, with their resources.
+    pub(crate) leaked: BTreeSet<(String, Option<String>)>,
     /// When it is clear, how it became so.
     pub cleared: Option<End>,
     /// The process that leaked began then.
@@ -101,6 +103,7 @@ impl Instance {
             instance: instance.to_owned(),
             since: at,
             value,
+            leaked: BTreeSet::new(),
             cleared: None,
             life_began: Timestamp::default(),
             looked_at: None,
@@ -165,21 +168,16 @@ impl Instance {
         began: Timestamp,
         leak: &Leak,
     ) -> bool {
-        match (work, self.work_needed) {
-            (Some(work), Some(needed)) => {
-                if work < needed || work <= 0.0 {
-                    return false;
-                }
-                // What was opened last needs as long to be found out as the first leak did.
-                let done_at = *self.work_done_at.get_or_insert(at);
-                at - done_at >= leak.time_to_conviction.max(leak.confirmation.as_secs_f64())
-            }
-            _ => {
-                at - began
-                    >= FLAT_WITHOUT_LOAD
-                        * leak.time_to_conviction.max(leak.confirmation.as_secs_f64())
-            }
+        let wait = leak.time_to_conviction.max(leak.confirmation.as_secs_f64());
+        let Some(needed) = self.work_needed else {
+            return at - began >= FLAT_WITHOUT_WORK * wait;
+        };
+        let work = work.unwrap_or(0.0);
+        if work <= 0.0 || work < needed {
+            return false;
         }
+        // What was opened last needs as long to be found out as the first leak did.
+        at - *self.work_done_at.get_or_insert(at) >= wait
     }
 
     fn unlisted(&mut self, now: Timestamp, looks: &[Look], leak: &Leak) {
