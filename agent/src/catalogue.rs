@@ -2,7 +2,7 @@
 //!
 //! A metric family is known by its name alone; what is not known here is parsed and dropped without being stored, so
 //! that a target of a thousand series costs as much as the dozen that matter. What is known without configuration is
-//! the table in [`table`]; `signals` of the configuration adds levels to it and can change nothing that is there.
+//! the table in `catalogue/table.rs`; `signals` of the configuration adds levels to it and can change nothing that is there.
 
 mod table;
 
