@@ -6,13 +6,13 @@
 use std::future::Future;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Now, on the monotonic clock.
+/// Now, on the monotonic clock: the runtime's, so that a test that pauses its timers pauses this as well.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that reads the clock"
 )]
 pub fn now() -> Instant {
-    Instant::now()
+    tokio::time::Instant::now().into_std()
 }
 
 /// Seconds since the unix epoch, by the wall clock; 0 before it.

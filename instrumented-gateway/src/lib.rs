@@ -1,7 +1,9 @@
 //! A gateway that proxies and fans out, and counts exactly what it holds.
 //!
 //! # Layout
+//! - [`command`]: the command line
 //! - [`config`]: one YAML file to a validated configuration; every mistake at once
+//! - [`gateway`]: listeners, one request's way through, start and shutdown
 //! - [`route`]: path patterns, the table that picks one, templates for upstream paths
 //! - [`forward`]: a route that proxies: one request, one upstream, both bodies streamed
 //! - [`fan_out`]: a route that asks several upstreams and answers with one JSON object
@@ -11,20 +13,30 @@
 //! - `fields`: which header fields go on
 //! - [`drill`]: the faults that can be rehearsed
 //! - [`error`]: why a request could not be answered by an upstream, and the status that says so
-//! - [`metrics`]: the one file that names the gateway's own metrics
+//! - [`metrics`]: the one place that names the gateway's own metrics, and the `metrics` listener
+//! - [`admin`]: the `admin` listener: who holds what, which tasks live, drills
+//! - [`tasks`]: the tasks alive on the runtime, by the line that spawned them
+//! - [`telemetry`]: what belongs to the process: its log, its tasks, tokio-console
+//! - `console`: tokio-console's server side, where the feature `console` builds it
 //! - [`clock`]: the one file that reads the clock
 
+pub mod admin;
 pub mod body;
 pub mod clock;
+pub mod command;
 pub mod config;
+mod console;
 pub mod drill;
 pub mod error;
 pub mod fan_out;
 mod fields;
 pub mod forward;
+pub mod gateway;
 pub mod metrics;
 mod pool;
 pub mod route;
+pub mod tasks;
+pub mod telemetry;
 pub mod upstream;
 
 pub use pool::SocketGate;

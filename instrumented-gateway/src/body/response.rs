@@ -1,12 +1,14 @@
 //! The body of an answer to a client, and the guard of the request that ends with it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use resource_ledger::{Owner, RequestOutcome};
 
+use super::progress::Progress;
 use crate::error::{ForwardError, Stage};
 use crate::upstream::UpstreamBody;
 
@@ -70,6 +72,14 @@ impl GatewayBody {
             self.end(self.outcome);
         }
         self
+    }
+
+    /// The progress of an answer that streams from an upstream; `None` where it is all there.
+    pub(crate) fn progress(&self) -> Option<&Arc<Progress>> {
+        match &self.content {
+            Content::Bytes(_) => None,
+            Content::Upstream(body) => body.progress(),
+        }
     }
 
     fn end(&self, outcome: RequestOutcome) {

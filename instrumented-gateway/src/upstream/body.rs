@@ -108,6 +108,11 @@ impl UpstreamBody {
         }
     }
 
+    /// The exchange's progress, while there is something left to read.
+    pub(crate) fn progress(&self) -> Option<&Arc<Progress>> {
+        self.using.as_ref().map(|_| &self.progress)
+    }
+
     /// Whether there is nothing left to read, as in an answer without content.
     pub(crate) fn is_whole(&self) -> bool {
         self.using.is_none()

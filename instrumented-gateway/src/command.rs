@@ -1,0 +1,54 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::drill::DrillRequest;
+use crate::telemetry::LogFormat;
+
+/// A gateway that proxies and fans out, and counts exactly what it holds.
+#[derive(Debug, Parser)]
+#[command(
+    name = "instrumented-gateway",
+    version,
+    args_conflicts_with_subcommands = true
+)]
+#[command(subcommand_negates_reqs = true)]
+#[command(
+    after_help = "Exit status: 0 after a shutdown by SIGTERM or SIGINT, 64 for a mistake in the command line or \
+the configuration, 1 for any other failure. RUST_LOG sets the log's level, for example RUST_LOG=debug."
+)]
+pub struct CommandLine {
+    /// What to do instead of running the gateway.
+    #[command(subcommand)]
+    pub action: Option<Action>,
+    /// How to run it.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// Arguments of a run.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The configuration; gateway.example.yml documents every key.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub config: Option<PathBuf>,
+    /// Makes the gateway commit a fault on purpose, on this share of requests (0 to 1); may be given several times.
+    #[arg(long = "drill", value_name = "NAME[:SHARE]")]
+    pub drills: Vec<DrillRequest>,
+    /// How log lines are written.
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+/// What to do instead of running the gateway.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Reports every mistake in a configuration, each with its key and line, and exits 64 if there is one.
+    Check {
+        /// The configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}

@@ -1,0 +1,259 @@
+//! The gateway: one request's way from its head to the end of its answer.
+//!
+//! A request is checked, routed, given an owner in the ledger, and handed to its route's handler. Whatever happens to it
+//! then (an answer, a panic, a client that leaves) ends in one place, [`exchange::Record`], which counts it once. The
+//! owner travels with the answer's body, because that is what the server drops last.
+
+mod client;
+mod descriptors;
+mod exchange;
+mod request;
+mod running;
+mod server;
+mod unwind;
+
+pub use running::{Running, StartError};
+pub use server::BindError;
+
+pub(crate) use client::Client;
+pub(crate) use server::Handler;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use resource_ledger::{Account, Labels, Ledger, Owner, RequestOutcome};
+use tokio_metrics::TaskMonitor;
+
+use crate::body::{DownstreamCut, GatewayBody};
+use crate::clock;
+use crate::config::{Action, Config, DEFAULT_BODY_IDLE_TIMEOUT, IpNetwork, RouteConfig};
+use crate::drill::Drills;
+use crate::fan_out::FanOut;
+use crate::forward::{Inbound, Proxy, plain};
+use crate::metrics::{PanicMeter, RouteMeters, SharedRecorder};
+use crate::route::{Lookup, RouteTable};
+use crate::upstream::Upstream;
+use exchange::{Answer, Record};
+use request::Refusal;
+use unwind::Panicked;
+
+/// The `route` label of requests that no route answers.
+const UNMATCHED: &str = "unmatched";
+
+/// A gateway in this process: [`Gateway::start`] runs one on the current runtime.
+#[derive(Debug)]
+pub struct Gateway;
+
+/// Answers the requests of the main listener. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub(crate) struct Front(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    table: RouteTable,
+    routes: Vec<Route>,
+    unmatched: Ends,
+    trusted_peers: Vec<IpNetwork>,
+    panics: PanicMeter,
+}
+
+#[derive(Debug)]
+struct Route {
+    deadline: Duration,
+    /// How long the client may take nothing of the answer.
+    stall_limit: Option<Duration>,
+    action: RouteAction,
+    ends: Ends,
+}
+
+#[derive(Debug)]
+enum RouteAction {
+    Proxy(Proxy),
+    FanOut(FanOut),
+}
+
+/// Where the requests of one route are counted.
+#[derive(Debug)]
+struct Ends {
+    requests: Account<RequestOutcome>,
+    meters: RouteMeters,
+}
+
+/// What routes are made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) recorder: &'a SharedRecorder,
+    pub(crate) upstreams: &'a [Arc<Upstream>],
+    pub(crate) drills: &'a Arc<Drills>,
+    pub(crate) fan_out_tasks: &'a TaskMonitor,
+}
+
+impl Front {
+    pub(crate) fn new(config: &Config, parts: &Parts<'_>) -> Self {
+        let routes = config.routes.iter();
+        Self(Arc::new(Shared {
+            table: RouteTable::new(routes.clone().map(|route| route.path.clone())),
+            routes: routes.map(|route| Route::new(route, parts)).collect(),
+            unmatched: Ends::new(parts, &UNMATCHED.into()),
+            trusted_peers: config.trusted_peers.clone(),
+            panics: PanicMeter::new(parts.recorder),
+        }))
+    }
+
+    /// The route's deadline, or the nearer one that a trusted peer passed on.
+    fn deadline<B>(&self, route: &Route, request: &Request<B>, peer: IpAddr) -> Instant {
+        let passed_on = request::deadline_milliseconds(request.headers())
+            .filter(|_| self.0.trusted_peers.iter().any(|net| net.contains(peer)))
+            .map(Duration::from_millis);
+        let budget = passed_on.map_or(route.deadline, |passed_on| passed_on.min(route.deadline));
+        clock::now() + budget
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>, client: Client) -> Response<Answer> {
+        let found = match request::check(&mut request) {
+            Ok(()) => self.0.table.find(request.uri().path()),
+            Err(refusal) => return self.refuse(request, &client, refusal),
+        };
+        let (route, captures) = match found {
+            Lookup::Found { route, captures } => (&self.0.routes[route], captures),
+            Lookup::DotSegment => return self.refuse(request, &client, Refusal::DotSegment),
+            Lookup::Unmatched => {
+                let text = "no route matches this path\n".to_owned();
+                return self.reject(request, &client, StatusCode::NOT_FOUND, text);
+            }
+        };
+        let id = request::identify(request.headers_mut());
+        // Declared first, dropped last: what works for the request ends before it.
+        let owner = Owner::begin(&route.ends.requests, id);
+        let record = Record::new(&route.ends.meters);
+        let deadline = self.deadline(route, &request, client.peer().ip());
+        client.limit_stall(route.stall_limit);
+        let cut = DownstreamCut(client.cut().clone());
+        request.extensions_mut().insert(cut);
+        let inbound = Inbound {
+            request,
+            captures,
+            owner: owner.reference(),
+            deadline,
+        };
+        let response = match unwind::catch(route.action.handle(inbound)).await {
+            Ok(response) => response,
+            Err(panicked) => self.panicked(&owner, &panicked),
+        };
+        exchange::answer(response, owner, record, &client)
+    }
+
+    fn panicked(&self, owner: &Owner, panicked: &Panicked) -> Response<GatewayBody> {
+        self.0.panics.panicked();
+        tracing::error!(
+            request_id = owner.reference().id().request_id,
+            panic = panicked.0,
+            "a handler panicked"
+        );
+        let text = "the gateway made a mistake\n".to_owned();
+        plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            text,
+            RequestOutcome::Failed,
+        )
+    }
+
+    fn refuse(
+        &self,
+        request: Request<Incoming>,
+        client: &Client,
+        refusal: Refusal,
+    ) -> Response<Answer> {
+        self.reject(request, client, refusal.status(), format!("{refusal}\n"))
+    }
+
+    /// Answers a request that has no route.
+    fn reject(
+        &self,
+        mut request: Request<Incoming>,
+        client: &Client,
+        status: StatusCode,
+        text: String,
+    ) -> Response<Answer> {
+        let ends = &self.0.unmatched;
+        let id = request::identify(request.headers_mut());
+        let owner = Owner::begin(&ends.requests, id);
+        let record = Record::new(&ends.meters);
+        client.limit_stall(Some(DEFAULT_BODY_IDLE_TIMEOUT));
+        let mut response = plain(status, text, RequestOutcome::Rejected);
+        if !request.body().is_end_stream() {
+            // What follows may not be what its framing says it is: nobody reads it as another request.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        exchange::answer(response, owner, record, client)
+    }
+}
+
+impl Handler for Front {
+    type Body = Answer;
+
+    async fn handle(&self, request: Request<Incoming>, client: Client) -> Response<Answer> {
+        self.answer(request, client).await
+    }
+
+    fn refused(&self, status: StatusCode) {
+        Record::new(&self.0.unmatched.meters).sent(status);
+    }
+}
+
+impl Route {
+    fn new(route: &RouteConfig, parts: &Parts<'_>) -> Self {
+        let (action, stall_limit) = match &route.action {
+            Action::Proxy { upstream, rewrite } => {
+                let upstream = &parts.upstreams[*upstream];
+                let proxy = Proxy::new(route, rewrite.clone(), upstream, parts.drills);
+                (RouteAction::Proxy(proxy), route.body_idle_timeout)
+            }
+            Action::FanOut { policy, calls } => {
+                let fan_out = FanOut::new(
+                    route,
+                    *policy,
+                    calls,
+                    parts.upstreams,
+                    parts.drills,
+                    parts.fan_out_tasks,
+                );
+                (
+                    RouteAction::FanOut(fan_out),
+                    Some(DEFAULT_BODY_IDLE_TIMEOUT),
+                )
+            }
+        };
+        Self {
+            deadline: route.deadline,
+            stall_limit,
+            action,
+            ends: Ends::new(parts, route.label()),
+        }
+    }
+}
+
+impl RouteAction {
+    async fn handle(&self, inbound: Inbound) -> Response<GatewayBody> {
+        match self {
+            Self::Proxy(proxy) => proxy.handle(inbound).await,
+            Self::FanOut(fan_out) => fan_out.handle(inbound).await,
+        }
+    }
+}
+
+impl Ends {
+    fn new(parts: &Parts<'_>, route: &Arc<str>) -> Self {
+        let labels = Labels::new().route(Arc::clone(route));
+        Self {
+            requests: parts.ledger.account(labels),
+            meters: RouteMeters::new(parts.recorder, route),
+        }
+    }
+}

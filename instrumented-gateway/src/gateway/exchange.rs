@@ -1,0 +1,115 @@
+//! The end of a request, whichever way it comes: counted once, with the status and the time it took.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use resource_ledger::Owner;
+
+use super::client::Client;
+use super::request;
+use crate::body::GatewayBody;
+use crate::clock;
+use crate::error::{ForwardError, client_closed_request};
+use crate::metrics::RouteMeters;
+
+/// Counts its request when it is dropped: with the status that was sent, or as 499 where the client left before that, or
+/// before all of the answer was taken.
+#[derive(Debug)]
+pub(crate) struct Record {
+    meters: RouteMeters,
+    began: Instant,
+    sent: Option<StatusCode>,
+}
+
+impl Record {
+    /// A request whose head is there.
+    pub(crate) fn new(meters: &RouteMeters) -> Self {
+        Self {
+            meters: meters.clone(),
+            began: clock::now(),
+            sent: None,
+        }
+    }
+
+    /// The answer is as good as sent.
+    pub(crate) fn sent(mut self, status: StatusCode) {
+        self.sent = Some(status);
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let status = self.sent.unwrap_or_else(client_closed_request);
+        let duration = clock::now().saturating_duration_since(self.began);
+        self.meters.ended(status, duration);
+    }
+}
+
+/// The body of an answer, with the record of its request.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    status: StatusCode,
+    // In this order: the body ends the owner, then the request is counted.
+    body: GatewayBody,
+    record: Record,
+}
+
+/// Makes an answer of what a handler gave; from here on the server holds the request's owner.
+pub(crate) fn answer(
+    mut response: Response<GatewayBody>,
+    owner: Owner,
+    record: Record,
+    client: &Client,
+) -> Response<Answer> {
+    request::echo_id(&owner.reference().id().request_id, response.headers_mut());
+    let status = response.status();
+    response.map(|body| {
+        client.answers(body.progress().cloned());
+        let mut answer = Answer {
+            status,
+            body: body.owned_by(owner),
+            record,
+        };
+        // What is all there is taken together with the head.
+        if answer.body.progress().is_none() {
+            answer.settle();
+        }
+        answer
+    })
+}
+
+impl Answer {
+    fn settle(&mut self) {
+        self.record.sent = Some(self.status);
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = ForwardError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ForwardError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let more = matches!(&frame, Some(Ok(frame)) if !frame.is_trailers());
+        // An upstream that breaks off is no client that left.
+        if !more || self.body.is_end_stream() {
+            self.settle();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,184 @@
+//! What is read of a request before it is routed: whether it can be trusted, and who it is.
+//!
+//! hyper's server refuses what breaks HTTP's framing; it accepts what a gateway must not pass on (RFC 9112, 3.2 and 6.1):
+//! a Host that is missing, repeated or no host, and transfer codings that not every recipient understands.
+
+use http::header::{HOST, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
+use resource_ledger::OwnerId;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+const DEADLINE: HeaderName = HeaderName::from_static("x-request-deadline-ms");
+const LONGEST_REQUEST_ID: usize = 128;
+
+/// Why a request is answered before it is routed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("CONNECT is not supported")]
+    Connect,
+    #[error("the request has no Host")]
+    NoHost,
+    #[error("the request has more than one Host")]
+    RepeatedHost,
+    #[error("the Host is not a host name or address with an optional port")]
+    InvalidHost,
+    #[error("the request target has another scheme than http")]
+    Scheme,
+    #[error("`chunked` stands twice in Transfer-Encoding")]
+    ChunkedTwice,
+    #[error("no transfer coding but `chunked` is supported")]
+    TransferCoding,
+    #[error("the path has a `.` or `..` segment")]
+    DotSegment,
+}
+
+impl Refusal {
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Connect | Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::NoHost
+            | Self::RepeatedHost
+            | Self::InvalidHost
+            | Self::Scheme
+            | Self::ChunkedTwice
+            | Self::DotSegment => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// Refuses what must not be passed on; afterwards Host is the one that the request means (RFC 9112, 3.2.2).
+pub(crate) fn check<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+    if request.method() == Method::CONNECT {
+        return Err(Refusal::Connect);
+    }
+    check_transfer_encoding(request.headers())?;
+    check_host(request.version(), request.headers())?;
+    let Some(authority) = request.uri().authority() else {
+        return Ok(());
+    };
+    if request.uri().scheme_str() != Some("http") {
+        return Err(Refusal::Scheme);
+    }
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::InvalidHost)?;
+    if !is_host(&host) {
+        return Err(Refusal::InvalidHost);
+    }
+    request.headers_mut().insert(HOST, host);
+    Ok(())
+}
+
+fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if version == Version::HTTP_11 => Err(Refusal::NoHost),
+        (None, _) => Ok(()),
+        (Some(_), Some(_)) => Err(Refusal::RepeatedHost),
+        (Some(host), None) if is_host(host) => Ok(()),
+        (Some(_), None) => Err(Refusal::InvalidHost),
+    }
+}
+
+fn is_host(value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else {
+        return false;
+    };
+    text.parse::<Authority>().is_ok_and(|authority| {
+        let port = text.get(authority.host().len()..).unwrap_or_default();
+        let port_is_one = port.is_empty() || port == ":" || authority.port_u16().is_some();
+        !authority.host().is_empty() && !text.contains('@') && port_is_one
+    })
+}
+
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut codings = 0;
+    for value in headers.get_all(TRANSFER_ENCODING) {
+        let text = value.to_str().map_err(|_| Refusal::TransferCoding)?;
+        for coding in text.split(',') {
+            if !coding.trim().eq_ignore_ascii_case("chunked") {
+                return Err(Refusal::TransferCoding);
+            }
+            codings += 1;
+        }
+    }
+    if codings > 1 {
+        return Err(Refusal::ChunkedTwice);
+    }
+    Ok(())
+}
+
+/// The request's id, as it came or a new one, and its trace. The field is set to the id, for upstreams.
+pub(crate) fn identify(headers: &mut HeaderMap) -> OwnerId {
+    let mut ids = headers.get_all(REQUEST_ID).iter();
+    let came = match (ids.next(), ids.next()) {
+        (Some(id), None) => id.to_str().ok().filter(|id| is_request_id(id)),
+        _ => None,
+    };
+    let request_id = match came {
+        Some(id) => id.to_owned(),
+        None => {
+            let id = format!("{:032x}", fastrand::u128(..));
+            let value = HeaderValue::from_str(&id).expect("hexadecimal digits are a field value");
+            headers.insert(REQUEST_ID, value);
+            id
+        }
+    };
+    let trace_id = headers
+        .get(TRACE_PARENT)
+        .and_then(|value| value.to_str().ok())
+        .and_then(trace_id)
+        .map(str::to_owned);
+    OwnerId {
+        request_id,
+        trace_id,
+    }
+}
+
+/// Letters, digits and the marks of the usual id schemes; short enough to be repeated in logs and answers.
+fn is_request_id(id: &str) -> bool {
+    (1..=LONGEST_REQUEST_ID).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.:=+/@".contains(&b))
+}
+
+/// The trace id of a `traceparent` (W3C Trace Context, 3.2).
+fn trace_id(parent: &str) -> Option<&str> {
+    let is_hex = |text: &str, length: usize| {
+        text.len() == length
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let is_zero = |text: &str| text.bytes().all(|b| b == b'0');
+    let mut parts = parent.split('-');
+    let (version, trace, span, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let well_formed = is_hex(version, 2)
+        && version != "ff"
+        && (version != "00" || parts.next().is_none())
+        && is_hex(trace, 32)
+        && !is_zero(trace)
+        && is_hex(span, 16)
+        && !is_zero(span)
+        && is_hex(flags, 2);
+    well_formed.then_some(trace)
+}
+
+/// The remaining budget in milliseconds that a peer passed on.
+pub(crate) fn deadline_milliseconds(headers: &HeaderMap) -> Option<u64> {
+    headers.get(DEADLINE)?.to_str().ok()?.parse().ok()
+}
+
+/// Puts the id on an answer that has none, so that a client can name the request.
+pub(crate) fn echo_id(id: &str, headers: &mut HeaderMap) {
+    if !headers.contains_key(REQUEST_ID)
+        && let Ok(value) = HeaderValue::from_str(id)
+    {
+        headers.insert(REQUEST_ID, value);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+use http::{HeaderMap, Method, Request};
+
+use super::*;
+
+/// What `check` says of a request: the Host that goes on, or the refusal.
+#[track_caller]
+fn checked(target: &str, fields: &[(&str, &str)], expected: &str) {
+    let mut builder = Request::builder().uri(target);
+    for (name, value) in fields {
+        builder = builder.header(*name, *value);
+    }
+    let mut request = builder.body(()).expect("a request");
+    let said = match check(&mut request) {
+        Ok(()) => match request.headers().get(HOST) {
+            Some(host) => host.to_str().expect("text").to_owned(),
+            None => "-".to_owned(),
+        },
+        Err(refusal) => format!("{} {refusal}", refusal.status().as_u16()),
+    };
+    assert_eq!(said, expected, "{target} {fields:?}");
+}
+
+#[test]
+fn hosts() {
+    checked("/", &[("host", "example.org")], "example.org");
+    checked("/", &[("host", "example.org:8080")], "example.org:8080");
+    checked("/", &[("host", "[::1]:80")], "[::1]:80");
+    checked("/", &[], "400 the request has no Host");
+    checked(
+        "/",
+        &[("host", "a"), ("host", "a")],
+        "400 the request has more than one Host",
+    );
+    let invalid = "400 the Host is not a host name or address with an optional port";
+    for host in ["", "a b", "u@a", "a/b", "a:b", "a:99999", "a,b c"] {
+        checked("/", &[("host", host)], invalid);
+    }
+}
+
+#[test]
+fn an_absolute_target_names_the_host() {
+    checked("http://b:1/x", &[("host", "a")], "b:1");
+    checked("http://b/x", &[], "400 the request has no Host");
+    checked(
+        "https://b/x",
+        &[("host", "b")],
+        "400 the request target has another scheme than http",
+    );
+    checked(
+        "http://u:p@b/x",
+        &[("host", "b")],
+        "400 the Host is not a host name or address with an optional port",
+    );
+}
+
+#[test]
+fn http_1_0_needs_no_host() {
+    let mut request = Request::builder()
+        .version(Version::HTTP_10)
+        .uri("/")
+        .body(())
+        .expect("a request");
+    assert_eq!(check(&mut request), Ok(()));
+}
+
+#[test]
+fn transfer_codings() {
+    let host = ("host", "a");
+    checked("/", &[host, ("transfer-encoding", "Chunked")], "a");
+    let unsupported = "501 no transfer coding but `chunked` is supported";
+    for value in [
+        "gzip, chunked",
+        "identity",
+        "chunked, gzip",
+        "x,chunked",
+        "",
+    ] {
+        checked("/", &[host, ("transfer-encoding", value)], unsupported);
+    }
+    let twice = "400 `chunked` stands twice in Transfer-Encoding";
+    checked(
+        "/",
+        &[host, ("transfer-encoding", "chunked, chunked")],
+        twice,
+    );
+    checked(
+        "/",
+        &[
+            host,
+            ("transfer-encoding", "chunked"),
+            ("transfer-encoding", "chunked"),
+        ],
+        twice,
+    );
+}
+
+#[test]
+fn connect_is_refused() {
+    let mut request = Request::builder()
+        .method(Method::CONNECT)
+        .uri("a:443")
+        .header("host", "a:443")
+        .body(())
+        .expect("a request");
+    assert_eq!(check(&mut request), Err(Refusal::Connect));
+}
+
+fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields {
+        headers.append(*name, HeaderValue::from_static(value));
+    }
+    headers
+}
+
+#[test]
+fn a_request_id_is_kept_or_made() {
+    let mut kept = headers(&[("x-request-id", "0af7-6:9")]);
+    assert_eq!(identify(&mut kept).request_id, "0af7-6:9");
+    let unusable = [
+        headers(&[]),
+        headers(&[("x-request-id", "")]),
+        headers(&[("x-request-id", "a b")]),
+        headers(&[("x-request-id", "a\"b")]),
+        headers(&[("x-request-id", "a"), ("x-request-id", "b")]),
+    ];
+    for mut headers in unusable {
+        let id = identify(&mut headers).request_id;
+        assert_eq!(id.len(), 32, "{id}");
+        let values: Vec<_> = headers.get_all(REQUEST_ID).iter().collect();
+        assert_eq!(values, [id.as_str()]);
+    }
+}
+
+#[test]
+fn a_trace_is_picked_up_where_it_is_one() {
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let found = |parent: &'static str| identify(&mut headers(&[("traceparent", parent)])).trace_id;
+    assert_eq!(
+        found("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").as_deref(),
+        Some(trace)
+    );
+    assert_eq!(
+        found("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what-comes").as_deref(),
+        Some(trace)
+    );
+    for parent in [
+        "",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+    ] {
+        assert_eq!(found(parent), None, "{parent}");
+    }
+}
+
+#[test]
+fn a_passed_on_deadline_is_a_whole_number_of_milliseconds() {
+    let read =
+        |value: &'static str| deadline_milliseconds(&headers(&[("x-request-deadline-ms", value)]));
+    assert_eq!(read("250"), Some(250));
+    for value in ["", "-1", "1.5", "soon"] {
+        assert_eq!(read(value), None, "{value}");
+    }
+}
