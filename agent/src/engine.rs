@@ -385,4 +385,4 @@ fn external_url(config: &Config) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -20,6 +20,8 @@
 //! - [`diagnosis`]: from what leaks to which mistake it looks like.
 //! - [`impact`]: whether a leak can wait until the morning.
 //! - [`alert`]: the life of an alert and what it says.
+//! - [`notify`]: every alert to every Alertmanager.
+//! - [`state`]: what outlives the agent's process.
 //! - [`witness`]: a leaking target, asked where it leaks.
 //! - [`clock`]: the one file that reads the clock.
 //! - [`quantity`]: numbers as people read them: counts, bytes, durations, moments.
@@ -37,8 +39,10 @@ pub mod exposition;
 pub mod impact;
 pub mod incident;
 pub mod labels;
+pub mod notify;
 pub mod plot;
 pub mod quantity;
 pub mod scrape;
+pub mod state;
 pub mod witness;
 pub mod workload;

@@ -113,7 +113,7 @@ impl Series {
         load: Option<f64>,
         oldest_age: Option<f64>,
     ) {
-        if value.is_nan() {
+        if !value.is_finite() {
             return;
         }
         self.value = value;

@@ -1,5 +1,5 @@
 //! The engine over synthetic scrapes: time is an argument, so that ten minutes take milliseconds.
 
-mod drills;
+pub(crate) mod drills;
 mod restarts;
-mod world;
+pub(crate) mod world;

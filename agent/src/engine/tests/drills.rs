@@ -25,7 +25,7 @@ const CONNECTION: [(&str, &str); 3] = [
 ];
 
 /// A second of ordinary work at `rate` requests a second over all accounts, and nothing held past its end.
-pub(super) fn work(service: &mut Service, rate: f64) {
+pub(crate) fn work(service: &mut Service, rate: f64) {
     for account in [&TASK[..], &BODY[..], &CONNECTION[..]] {
         let upstream = [("upstream", "social")];
         service.add("resource_ledger_opened_total", account, rate * 5.0);

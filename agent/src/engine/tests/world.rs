@@ -14,13 +14,13 @@ use crate::incident::Incident;
 use crate::labels::Labels;
 use crate::scrape::{Notes, Sample, Scrape, ScrapeError};
 
-pub(super) const START: f64 = 1_800_000_000.0;
+pub(crate) const START: f64 = 1_800_000_000.0;
 
 /// One process with an exposition.
 #[derive(Clone, Debug)]
-pub(super) struct Service {
+pub(crate) struct Service {
     values: BTreeMap<(String, Labels), f64>,
-    pub(super) is_down: bool,
+    pub(crate) is_down: bool,
 }
 
 impl Service {
@@ -33,51 +33,51 @@ impl Service {
         service
     }
 
-    pub(super) fn set(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+    pub(crate) fn set(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         self.values
             .insert((name.to_owned(), labels.iter().copied().collect()), value);
     }
 
-    pub(super) fn add(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+    pub(crate) fn add(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         *self
             .values
             .entry((name.to_owned(), labels.iter().copied().collect()))
             .or_default() += value;
     }
 
-    pub(super) fn get(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub(crate) fn get(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.values
             .get(&(name.to_owned(), labels.iter().copied().collect()))
             .copied()
             .unwrap_or(0.0)
     }
 
-    pub(super) fn vanish(&mut self, name: &str) {
+    pub(crate) fn vanish(&mut self, name: &str) {
         self.values.retain(|(own, _), _| own != name);
     }
 }
 
 /// An engine and the services it scrapes, with everything the engine has wanted done so far.
-pub(super) struct World {
-    pub(super) config: Config,
-    pub(super) engine: Engine,
-    pub(super) services: BTreeMap<String, Service>,
-    pub(super) now: f64,
-    pub(super) sent: Vec<(f64, OutgoingAlert)>,
-    pub(super) log: Vec<StateChange>,
-    pub(super) fetches: Vec<EvidenceRequest>,
+pub(crate) struct World {
+    pub(crate) config: Config,
+    pub(crate) engine: Engine,
+    pub(crate) services: BTreeMap<String, Service>,
+    pub(crate) now: f64,
+    pub(crate) sent: Vec<(f64, OutgoingAlert)>,
+    pub(crate) log: Vec<StateChange>,
+    pub(crate) fetches: Vec<EvidenceRequest>,
     /// What a store would hold.
-    pub(super) stored: Saved,
-    pub(super) saves: usize,
+    pub(crate) stored: Saved,
+    pub(crate) saves: usize,
 }
 
 impl World {
     /// The gateway of the examples at `a:9901`, scraped every 5 s, alerts sent.
-    pub(super) fn gateway() -> Self {
+    pub(crate) fn gateway() -> Self {
         Self::new(&gateway_configuration(""))
     }
 
-    pub(super) fn new(yaml: &str) -> Self {
+    pub(crate) fn new(yaml: &str) -> Self {
         let config = Config::parse(yaml).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let now = START;
         let engine = Engine::new(&config, config.targets(), None, at(now));
@@ -99,16 +99,16 @@ impl World {
         }
     }
 
-    pub(super) fn service(&mut self, instance: &str) -> &mut Service {
+    pub(crate) fn service(&mut self, instance: &str) -> &mut Service {
         self.services.get_mut(instance).unwrap()
     }
 
-    pub(super) fn interval(&self) -> f64 {
+    pub(crate) fn interval(&self) -> f64 {
         self.config.global.evaluation_interval.as_secs_f64()
     }
 
     /// One interval: every service is changed, scraped, and everything judged.
-    pub(super) fn step(&mut self, mut change: impl FnMut(&str, &mut Service, f64)) {
+    pub(crate) fn step(&mut self, mut change: impl FnMut(&str, &mut Service, f64)) {
         self.now += self.interval();
         let now = self.now;
         let targets = self.config.targets();
@@ -124,14 +124,14 @@ impl World {
     }
 
     /// `seconds` of steps.
-    pub(super) fn run(&mut self, seconds: f64, mut change: impl FnMut(&str, &mut Service, f64)) {
+    pub(crate) fn run(&mut self, seconds: f64, mut change: impl FnMut(&str, &mut Service, f64)) {
         let steps = (seconds / self.interval()).round() as usize;
         for _ in 0..steps {
             self.step(&mut change);
         }
     }
 
-    pub(super) fn evaluate(&mut self) {
+    pub(crate) fn evaluate(&mut self) {
         let Effects {
             save,
             notifications,
@@ -153,7 +153,7 @@ impl World {
     }
 
     /// Kills the agent and starts it again from what was stored.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let stored = reread(&self.stored);
         self.engine = Engine::new(
             &self.config,
@@ -164,33 +164,33 @@ impl World {
     }
 
     /// A new process in the place of an old one.
-    pub(super) fn replace(&mut self, instance: &str) {
+    pub(crate) fn replace(&mut self, instance: &str) {
         self.services
             .insert(instance.to_owned(), Service::new(self.now));
     }
 
-    pub(super) fn incidents(&self) -> Vec<&Incident> {
+    pub(crate) fn incidents(&self) -> Vec<&Incident> {
         let mut all: Vec<&Incident> = self.engine.incidents().collect();
         all.sort_by_key(|incident| incident.convicted_at);
         all
     }
 
     #[track_caller]
-    pub(super) fn only_incident(&self) -> &Incident {
+    pub(crate) fn only_incident(&self) -> &Incident {
         match self.incidents().as_slice() {
             [only] => only,
             all => panic!("{} incidents: {all:#?}", all.len()),
         }
     }
 
-    pub(super) fn is_firing(&self, name: AlertName) -> bool {
+    pub(crate) fn is_firing(&self, name: AlertName) -> bool {
         self.engine
             .alerts()
             .any(|alert| alert.name == name && alert.state == AlertState::Firing)
     }
 
     /// Alertnames sent so far as firing, each with its `startsAt`, without repetition.
-    pub(super) fn started(&self) -> Vec<(String, f64)> {
+    pub(crate) fn started(&self) -> Vec<(String, f64)> {
         let mut all: Vec<(String, f64)> = Vec::new();
         for (_, alert) in self.sent.iter().filter(|(_, alert)| !alert.resolved) {
             let entry = (
@@ -204,17 +204,17 @@ impl World {
         all
     }
 
-    pub(super) fn resolved(&self) -> usize {
+    pub(crate) fn resolved(&self) -> usize {
         self.sent.iter().filter(|(_, alert)| alert.resolved).count()
     }
 }
 
-pub(super) fn at(seconds: f64) -> Timestamp {
+pub(crate) fn at(seconds: f64) -> Timestamp {
     Timestamp::from_seconds(seconds)
 }
 
 /// One gateway at `a:9901`, every 5 s, with more lines at the top level.
-pub(super) fn gateway_configuration(more: &str) -> String {
+pub(crate) fn gateway_configuration(more: &str) -> String {
     format!(
         "global: {{ scrape_interval: 5s, scrape_timeout: 4s }}\n\
          scrape_configs:\n  \
