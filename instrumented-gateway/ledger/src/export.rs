@@ -113,6 +113,9 @@ impl Exporter {
 
     /// Publishes once in every `period`, for ever: for an exporter that serves by itself and offers no hook. The values
     /// are then correct to `period`, and a scrape in the middle of a publication can see a mixture.
+    ///
+    /// # Panics
+    /// If `period` is zero, or outside a tokio runtime with its clock enabled.
     pub async fn publish_every(&self, period: Duration, recorder: &(dyn Recorder + Sync)) {
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -292,6 +292,27 @@ fn what_was_closed_is_known_by_the_place_that_opened_it_last() {
 }
 
 #[test]
+fn the_last_place_is_the_last_on_whichever_thread() {
+    let (ledger, hand) = manual_ledger();
+    let bodies = ledger.account::<BodyOutcome>(Labels::new());
+    let check = |line: u32| {
+        let place = ledger.last_closed(&Filter::default(), None).remove(0);
+        assert_eq!(place.site, format!("ledger/tests/it/ledger.rs:{line}"));
+        hand.advance(Duration::from_secs(1));
+    };
+    for _ in 0..3 {
+        let ((), line) = (drop(bodies.open()), line!());
+        check(line);
+        // A thread of its own counts in a shard of its own.
+        let ((), line) = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| (drop(bodies.open()), line!()));
+            thread.join().expect("it does not panic")
+        });
+        check(line);
+    }
+}
+
+#[test]
 fn a_past_crowd_costs_no_memory_for_ever() {
     let (ledger, _hand) = manual_ledger();
     let bodies = ledger.account::<BodyOutcome>(Labels::new());
