@@ -40,17 +40,17 @@ impl Labels {
         Self::default()
     }
 
-    /// The configured name of the upstream.
+    /// The configured name of the upstream. An empty one is none, as Prometheus has it.
     #[must_use]
     pub fn upstream(mut self, name: impl Into<StdArc<str>>) -> Self {
-        self.upstream = Some(name.into());
+        self.upstream = Some(name.into()).filter(|name| !name.is_empty());
         self
     }
 
     /// The configured path of the route, never the path of a request: that would be a series for each.
     #[must_use]
     pub fn route(mut self, path: impl Into<StdArc<str>>) -> Self {
-        self.route = Some(path.into());
+        self.route = Some(path.into()).filter(|path| !path.is_empty());
         self
     }
 

@@ -17,6 +17,13 @@ use crate::sync::Arc;
 
 /// One held thing. Dropping it closes it: as announced by [`EntryHandle::will_close`], else as `O::DROPPED`, and in a
 /// panic as `O::PANICKED` where the resource has a word for that.
+///
+/// ```compile_fail,E0382
+/// use resource_ledger::{BodyOutcome, Labels, Ledger};
+/// let body = Ledger::default().account::<BodyOutcome>(Labels::new()).open();
+/// body.close(BodyOutcome::Complete);
+/// body.close(BodyOutcome::Complete); // it is gone: nothing closes twice
+/// ```
 #[must_use = "dropping an entry closes it"]
 pub struct Entry<O: Outcome> {
     handle: EntryHandle<O>,

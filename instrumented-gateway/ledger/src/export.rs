@@ -97,7 +97,8 @@ impl Exporter {
     }
 
     /// Writes the present values into the recorder and renders, with no other publication in between. What `render`
-    /// publishes beside them from the snapshot that it is given agrees with them.
+    /// publishes beside them from the snapshot that it is given agrees with them. It must not come back to this
+    /// exporter: it would wait for itself.
     pub fn render<R>(&self, recorder: &dyn Recorder, render: impl FnOnce(&Snapshot) -> R) -> R {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.ledger.snapshot();

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::closed::ClosedPlace;
 use crate::listing::{Filter, Listing};
 use crate::outcome::{FIXED_RESOURCES, Outcome, ResourceOutcome, ServiceOutcome};
-use crate::registry::{Identity, Inserted, Registry};
+use crate::registry::{Identity, Inserted, OTHER, Registry};
 use crate::shard::Shard;
 use crate::site::site_of;
 use crate::snapshot::Snapshot;
@@ -109,9 +109,15 @@ impl Ledger {
     /// If `word` is empty, `other`, or one of the resources that have outcomes of their own ([`ResourceOutcome`]).
     #[track_caller]
     pub fn service_account(&self, word: &'static str, labels: Labels) -> Account<ServiceOutcome> {
+        let taken = FIXED_RESOURCES.contains(&word);
         assert!(
-            !FIXED_RESOURCES.contains(&word),
-            "resource {word:?} cannot be a service's own word: choose another, or use Ledger::account for {FIXED_RESOURCES:?}"
+            !taken,
+            "resource {word:?} has outcomes of its own: use Ledger::account"
+        );
+        let usable = !word.is_empty() && word != OTHER;
+        assert!(
+            usable,
+            "resource {word:?} names nothing: choose a word for what is held"
         );
         self.account_of(word, true, labels, Location::caller())
     }

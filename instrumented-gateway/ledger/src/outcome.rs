@@ -9,6 +9,12 @@ mod sealed {
 }
 
 /// The ways in which one resource can end.
+///
+/// ```compile_fail,E0308
+/// use resource_ledger::{BodyOutcome, ConnectionOutcome, Labels, Ledger};
+/// let body = Ledger::default().account::<BodyOutcome>(Labels::new()).open();
+/// body.close(ConnectionOutcome::PeerClosed); // a body has no such end
+/// ```
 pub trait Outcome: sealed::Sealed + Copy + Send + Sync + 'static {
     /// The values of the label `outcome`, in the order of [`Outcome::index`].
     const WORDS: &'static [&'static str];
@@ -38,16 +44,14 @@ pub trait RunOutcome: Outcome {
     const COMPLETED: Self;
 }
 
-/// The resource names that a service's own word may not take.
-pub(crate) const FIXED_RESOURCES: [&str; 8] = [
+/// The resources that have outcomes of their own.
+pub(crate) const FIXED_RESOURCES: [&str; 6] = [
     BodyOutcome::RESOURCE,
     ConnectionOutcome::RESOURCE,
     TaskOutcome::RESOURCE,
     RequestOutcome::RESOURCE,
     ConnectionTaskOutcome::RESOURCE,
     ServiceTaskOutcome::RESOURCE,
-    crate::registry::OTHER,
-    "",
 ];
 
 /// How a `response_body` ended.

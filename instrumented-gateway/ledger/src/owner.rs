@@ -1,7 +1,8 @@
 //! Owners: the request that a held thing works for.
 //!
 //! An [`Owner`] is a guard: it holds the `request` entry, and its end is the moment from which whatever still names it
-//! as owner is on the way to being orphaned. Declare it after what it owns, so that it ends last.
+//! as owner is on the way to being orphaned. It must end last: among the fields of a struct, declare it after what it
+//! owns, among the variables of a function before.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

@@ -46,6 +46,22 @@ fn the_same_labels_are_the_same_account() {
 }
 
 #[test]
+fn an_empty_label_is_an_absent_one() {
+    let ledger = Ledger::default();
+    let _first = ledger
+        .account::<BodyOutcome>(Labels::new().upstream("").route(""))
+        .open();
+    let _second = ledger.account::<BodyOutcome>(Labels::new()).open();
+    let snapshot = ledger.snapshot();
+    let accounts: Vec<_> = snapshot
+        .accounts
+        .iter()
+        .map(|account| (&account.upstream, &account.route, account.open))
+        .collect();
+    assert_eq!(accounts, [(&None, &None, 2)]);
+}
+
+#[test]
 fn an_account_that_is_passed_on_counts_at_the_place_that_keeps_it() {
     let ledger = Ledger::default();
     let given = ledger.account::<BodyOutcome>(Labels::new().upstream("content").site("main"));
@@ -127,13 +143,15 @@ fn a_services_own_word_has_three_ways_to_end() {
 }
 
 #[test]
-#[should_panic(expected = "resource \"response_body\" cannot be a service's own word")]
+#[should_panic(
+    expected = "resource \"response_body\" has outcomes of its own: use Ledger::account"
+)]
 fn a_services_own_word_is_not_one_of_ours() {
     Ledger::default().service_account("response_body", Labels::new());
 }
 
 #[test]
-#[should_panic(expected = "resource \"\" cannot be a service's own word")]
+#[should_panic(expected = "resource \"\" names nothing")]
 fn a_services_own_word_is_not_empty() {
     Ledger::default().service_account("", Labels::new());
 }

@@ -256,10 +256,14 @@ async fn a_publisher_keeps_a_recorder_that_has_no_hook_up_to_date() {
         let _held: Vec<_> = (0..count).map(|_| bodies.open()).collect();
         let sample =
             format!("resource_ledger_open{{resource=\"response_body\",site=\"here\"}} {count}\n");
-        // It ends when the sample is there, and the test's own time limit is the only other way out.
-        while !recorder.handle().render().contains(&sample) {
-            tokio::task::yield_now().await;
-        }
+        let appears = async {
+            while !recorder.handle().render().contains(&sample) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), appears)
+            .await
+            .expect("it is published");
     }
     drop(publishing);
 }
