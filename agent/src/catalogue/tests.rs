@@ -3,6 +3,20 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::exposition::{Format, ParseError, Parser};
 
+/// What the known families of a recorded exposition mean, and how many series of each are of interest.
+fn families(recorded: &str) -> String {
+    let mut counts: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+    for line in roles(recorded).lines() {
+        let (name, labelled) = line.split_once('{').expect("a series");
+        let (_, role) = labelled.rsplit_once("}: ").expect("a role");
+        *counts.entry(format!("{name}: {role}")).or_default() += 1;
+    }
+    counts
+        .into_iter()
+        .map(|(family, count)| format!("{family} ({count})\n"))
+        .collect()
+}
+
 /// What each known series of a recorded exposition means.
 fn roles(recorded: &str) -> String {
     let catalogue = Catalogue::built_in();
@@ -47,6 +61,54 @@ fn a_go_program_is_known() {
         process_start_time_seconds{}: StartTime
     "#]],
     );
+}
+
+#[test]
+fn the_gateway_is_known() {
+    // Three requests each to a proxy route, a fan-out route and no route.
+    let recorded = include_str!("recorded/instrumented_gateway.txt");
+    expect![[r#"
+        gateway_pool_connections: PoolState (4)
+        gateway_pool_waiters: Waiters (1)
+        gateway_requests_total: Load (33)
+        gateway_upstream_rejected_total: UpstreamRejected (3)
+        gateway_upstream_requests_total: UpstreamResult (4)
+        process_max_fds: Limit("process_open_fds") (1)
+        process_open_fds: level in descriptors (1)
+        process_resident_memory_bytes: level in bytes (1)
+        process_start_time_seconds: StartTime (1)
+        process_threads: level in threads (1)
+        resource_ledger_closed_total: Closed (42)
+        resource_ledger_oldest_age_seconds: OldestAge (7)
+        resource_ledger_open: level in entries (7)
+        resource_ledger_opened_total: Opened (7)
+        resource_ledger_orphaned: Exact(Orphaned) (7)
+        resource_ledger_overdue: Exact(Overdue) (7)
+    "#]]
+    .assert_eq(&families(recorded));
+    // Everything else of the two families that carry the judgement is known to be of no interest.
+    let catalogue = Catalogue::built_in();
+    let unknown: std::collections::BTreeSet<&str> = recorded
+        .lines()
+        .filter(|line| line.starts_with("gateway_") || line.starts_with("resource_"))
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .filter(|name| !catalogue.knows(name))
+        .filter(|name| !name.contains("_duration_seconds"))
+        .collect();
+    expect![[r#"
+        gateway_accept_failures_total
+        gateway_client_connections
+        gateway_client_connections_limit
+        gateway_client_connections_limit_reached_total
+        gateway_drill_active
+        gateway_handler_panics_total
+        gateway_pool_connects_total
+        gateway_pool_limit
+        gateway_pool_reuses_total
+        resource_ledger_accounts
+        resource_ledger_accounts_limit
+        resource_ledger_accounts_refused_total"#]]
+    .assert_eq(&unknown.into_iter().collect::<Vec<_>>().join("\n"));
 }
 
 #[test]

@@ -1,9 +1,9 @@
+mod example;
+
 use expect_test::{Expect, expect};
 
 use super::*;
 use crate::discovery::{EvidenceKind, ScrapeLimits};
-
-mod example;
 
 const LEAST: &str =
     "scrape_configs:\n  - job_name: a\n    static_configs: [{ targets: [\"h:1\"] }]\n";

@@ -1,8 +1,8 @@
+mod laws;
+
 use expect_test::{Expect, expect};
-use proptest::prelude::*;
 
 use super::*;
-use crate::labels::write_escaped;
 
 /// What a body says: a line for each sample, then the error if there is one.
 fn read(format: Format, body: &[u8]) -> String {
@@ -460,71 +460,4 @@ fn the_sinks_error_ends_the_reading() {
     assert_eq!(result.expect_err("the sink refused").line, 2);
     assert_eq!(seen, 2);
     assert_eq!(parser.samples(), 2);
-}
-
-/// A sample as a writer would put it, and as it is to be read.
-fn any_sample() -> impl Strategy<Value = (String, String)> {
-    let labels = prop::collection::btree_map("[a-zA-Z_][a-zA-Z0-9_]{0,6}", ".{0,12}", 0..5);
-    let value = any::<f64>();
-    (
-        "[a-zA-Z_:][a-zA-Z0-9_:]{0,10}",
-        labels,
-        value,
-        prop::option::of(any::<i64>()),
-    )
-        .prop_filter("the name's own label", |(_, labels, ..)| {
-            !labels.contains_key("__name__")
-        })
-        .prop_map(|(name, labels, value, at)| {
-            let mut line = format!("{name}{{");
-            let mut expected = name;
-            for (label, text) in &labels {
-                line.push_str(&format!("{label}=\""));
-                write_escaped(&mut line, text).expect("a String takes all");
-                line.push_str("\",");
-                expected.push_str(&format!(" {label}={text:?}"));
-            }
-            line.push_str(&format!("}} {value}"));
-            expected.push_str(&format!(" = {value}"));
-            if let Some(at) = at {
-                line.push_str(&format!(" {at}"));
-                expected.push_str(&format!(" @{at}"));
-            }
-            (line + "\n", expected + "\n")
-        })
-}
-
-proptest! {
-    #[test]
-    fn what_is_written_is_read_however_it_is_cut(
-        samples in prop::collection::vec(any_sample(), 0..12),
-        chunk in 1_usize..40,
-    ) {
-        let (body, expected): (String, String) = samples.into_iter().unzip();
-        prop_assert_eq!(&read(Format::Text, body.as_bytes()), &expected);
-        prop_assert_eq!(&read_in_chunks(Format::Text, body.as_bytes().chunks(chunk)), &expected);
-    }
-
-    #[test]
-    fn any_bytes_end_in_samples_or_one_error(
-        body in prop::collection::vec(any::<u8>(), 0..200),
-        chunk in 1_usize..20,
-    ) {
-        for format in [Format::Text, Format::OpenMetrics] {
-            let whole = read(format, &body);
-            prop_assert_eq!(&read_in_chunks(format, body.chunks(chunk)), &whole);
-            prop_assert!(whole.matches("error: ").count() <= 1);
-        }
-    }
-
-    #[test]
-    fn near_misses_end_in_samples_or_one_error(
-        body in "(a|b\\{|x|=|\"|\\\\|,|\\}| |1|\\.|#|\n|é){0,40}",
-        chunk in 1_usize..20,
-    ) {
-        for format in [Format::Text, Format::OpenMetrics] {
-            let whole = read(format, body.as_bytes());
-            prop_assert_eq!(&read_in_chunks(format, body.as_bytes().chunks(chunk)), &whole);
-        }
-    }
 }
