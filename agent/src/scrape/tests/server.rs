@@ -136,7 +136,7 @@ pub(super) const OPEN_METRICS: &str =
 pub(super) const GZIP: &str = "content-encoding: gzip";
 
 pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).expect("a Vec takes all");
     encoder.finish().expect("a Vec takes all")
 }
