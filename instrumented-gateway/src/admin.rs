@@ -112,6 +112,8 @@ impl Admin {
                 drills.start(drill, share);
             }
             Method::DELETE => {
+                // Whoever repeats the address that started it means to stop it.
+                let _ = query.take("share");
                 query.finish()?;
                 drills.stop(drill);
             }

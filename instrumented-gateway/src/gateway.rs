@@ -128,7 +128,6 @@ impl Front {
             }
         };
         let id = request::identify(request.headers_mut());
-        // Declared first, dropped last: what works for the request ends before it.
         let owner = Owner::begin(&route.ends.requests, id);
         let record = Record::new(&route.ends.meters);
         let deadline = self.deadline(route, &request, client.peer().ip());
@@ -141,11 +140,23 @@ impl Front {
             owner: owner.reference(),
             deadline,
         };
-        let response = match unwind::catch(route.action.handle(inbound)).await {
+        let handled = route.action.handle(inbound);
+        self.conclude(handled, owner, record, &client).await
+    }
+
+    /// Runs a handler to its end, a panic included. Where the client leaves, it is dropped before the request's owner.
+    async fn conclude(
+        &self,
+        handled: impl Future<Output = Response<GatewayBody>>,
+        owner: Owner,
+        record: Record,
+        client: &Client,
+    ) -> Response<Answer> {
+        let response = match unwind::catch(handled).await {
             Ok(response) => response,
             Err(panicked) => self.panicked(&owner, &panicked),
         };
-        exchange::answer(response, owner, record, &client)
+        exchange::answer(response, owner, record, client)
     }
 
     fn panicked(&self, owner: &Owner, panicked: &Panicked) -> Response<GatewayBody> {
@@ -257,3 +268,6 @@ impl Ends {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
