@@ -31,6 +31,9 @@ use crate::metrics::ListenerMeters;
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
+/// What the kernel may hold of an answer beyond what is on its way; each half of it that goes is progress.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 128 * 1024;
 /// The first pause after an accept that failed for want of something; doubled up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -179,8 +182,7 @@ impl Server {
             match listener.socket.accept().await {
                 Ok((stream, _)) => {
                     pause.over(listener.name);
-                    // Answers are written whole; waiting for more would only delay them.
-                    let _ = stream.set_nodelay(true);
+                    prepare(&stream);
                     return (stream, permit);
                 }
                 Err(error) if concerns_one_connection(&error) => {}
@@ -244,6 +246,16 @@ impl Server {
     }
 }
 
+/// Sets what a connection should have and can do without.
+fn prepare(stream: &TcpStream) {
+    // Answers are written whole; waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    // By default the kernel takes megabytes and then nothing until a third of them has gone: to us, a client that reads
+    // slowly would look like one that has stopped.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+}
+
 /// Errors of a connection that was gone before it was accepted; the next one may be well.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
@@ -286,5 +298,42 @@ impl Pause {
             tracing::info!(listener, "connections are accepted again");
             self.length = Duration::ZERO;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_accept_that_keeps_failing_is_tried_about_once_a_second() {
+        let mut pause = Pause::default();
+        let end = clock::now() + Duration::from_secs(60);
+        let mut tries = 0;
+        while clock::now() < end {
+            pause.wait().await;
+            tries += 1;
+            pause.begin("listen", &io::Error::from_raw_os_error(24));
+        }
+        assert!((60..70).contains(&tries), "{tries}");
+        pause.over("listen");
+        pause.wait().await;
+        pause.begin("listen", &io::Error::from_raw_os_error(24));
+        assert_eq!(pause.length, SHORTEST_PAUSE);
+    }
+
+    #[test]
+    fn only_a_want_of_descriptors_uses_up_the_reserve() {
+        for (code, expected) in [
+            (24, true),
+            (23, true),
+            (12, false),
+            (105, false),
+            (103, false),
+        ] {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(is_exhausted(&error), expected, "{error}");
+        }
+        assert!(concerns_one_connection(&io::Error::from_raw_os_error(103)));
     }
 }

@@ -50,12 +50,11 @@ impl ProcessLevels {
     }
 }
 
-/// Reading the process' state needs descriptors. Where there are none left, that says how many are open: all of them.
+/// Reading the process' state needs descriptors. The limit can be had without; where there are none left to count the
+/// open ones, that says how many are open: all of them.
 fn completed(mut read: Metrics, limit: impl FnOnce() -> Option<u64>) -> Metrics {
-    if read.open_fds.is_none() {
-        read.max_fds = read.max_fds.or_else(limit);
-        read.open_fds = read.max_fds;
-    }
+    read.max_fds = read.max_fds.or_else(limit);
+    read.open_fds = read.open_fds.or(read.max_fds);
     read
 }
 
@@ -67,20 +66,23 @@ fn descriptor_limit() -> Option<u64> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn without_descriptors_all_of_them_are_open() {
-        let read = completed(Metrics::default(), || Some(1024));
-        assert_eq!((read.open_fds, read.max_fds), (Some(1024), Some(1024)));
+    #[track_caller]
+    fn check(open_fds: Option<u64>, max_fds: Option<u64>, expected: (u64, u64)) {
+        let read = Metrics {
+            open_fds,
+            max_fds,
+            ..Metrics::default()
+        };
+        let read = completed(read, || Some(1024));
+        let expected = (Some(expected.0), Some(expected.1));
+        assert_eq!((read.open_fds, read.max_fds), expected);
     }
 
     #[test]
-    fn what_was_read_stands() {
-        let read = Metrics {
-            open_fds: Some(7),
-            max_fds: Some(100),
-            ..Metrics::default()
-        };
-        let read = completed(read, || panic!("not asked"));
-        assert_eq!((read.open_fds, read.max_fds), (Some(7), Some(100)));
+    fn without_descriptors_all_of_them_are_open() {
+        check(None, None, (1024, 1024));
+        check(Some(1023), None, (1023, 1024));
+        check(None, Some(100), (100, 100));
+        check(Some(7), Some(100), (7, 100));
     }
 }
