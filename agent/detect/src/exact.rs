@@ -9,6 +9,7 @@
 mod trail;
 
 use crate::exact::trail::Trail;
+use crate::order::{Order, Place, is_another_start};
 use crate::snapshot::{Reader, RestoreError, Writer};
 use crate::time::Timestamp;
 use crate::verdict::{Evidence, Growth, RuledOut, Tier, Undecided, Verdict};
@@ -39,11 +40,14 @@ const SNAPSHOT_VERSION: u8 = 1;
 /// Watches one series that is zero in a correct program: `resource_ledger_orphaned` or `resource_ledger_overdue`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ExactDetector {
-    /// Time and value of the last sample taken.
-    last: Option<(Timestamp, f64)>,
+    order: Order,
+    /// The value of the last sample taken.
+    value: f64,
     /// Samples taken in all, and the time of the first: their quotient is the scrape interval.
     taken: u64,
     first_at: Timestamp,
+    /// When the process started, as told.
+    started: Option<Timestamp>,
     last_zero: Option<Timestamp>,
     zeros: u32,
     /// The oldest age as last told.
@@ -75,7 +79,8 @@ struct Run {
 }
 
 impl Run {
-    fn begin(at: Timestamp, zero_before: Option<Timestamp>) -> Self {
+    fn begin(at: Timestamp, last_zero: Option<Timestamp>) -> Self {
+        let zero_before = last_zero.filter(|zero| *zero < at);
         let mut trail = Trail::default();
         if let Some(zero) = zero_before {
             trail.push(zero, 0.0);
@@ -118,11 +123,12 @@ impl Run {
     }
 
     /// A new life of a convicted process: what it held is gone, the conviction is not.
-    fn restart(&mut self) {
+    fn restart(&mut self, at: Timestamp) {
         self.positives = 0;
         self.high = 0.0;
         self.rises = 0;
         self.trail = Trail::default();
+        (self.first_rise, self.last_rise) = (at, at);
     }
 }
 
@@ -132,17 +138,21 @@ impl ExactDetector {
         Self::default()
     }
 
-    /// Takes a sample. What is no count (NaN, infinite, negative, absurd) and what is not later than the last sample
-    /// is passed over.
+    /// Takes a sample. What is no count (NaN, infinite, negative, absurd) and what is out of order is passed over.
     pub fn observe(&mut self, at: Timestamp, value: f64) {
-        if !(0.0..=LARGEST_COUNT).contains(&value) || self.last.is_some_and(|(last, _)| at <= last)
-        {
+        if !(0.0..=LARGEST_COUNT).contains(&value) {
             return;
+        }
+        match self.order.place(at) {
+            Place::Refused => return,
+            Place::Anew => self.set_clock(at),
+            Place::Next => {}
         }
         if self.taken == 0 {
             self.first_at = at;
         }
         self.taken += 1;
+        self.value = value;
         if value > 0.0 {
             self.zeros = 0;
             let last_zero = self.last_zero;
@@ -152,7 +162,6 @@ impl ExactDetector {
         } else {
             self.at_zero(at);
         }
-        self.last = Some((at, value));
         self.date_onset();
     }
 
@@ -164,23 +173,42 @@ impl ExactDetector {
         }
     }
 
-    /// Says that the process began anew: what the last one held is gone with it.
+    /// Says when the process started, as it tells itself. May be called at every scrape: only a change is a restart, and
+    /// what the last process held is gone with it.
     pub fn restarted(&mut self, at: Timestamp) {
-        self.last_zero = Some(at);
-        self.zeros = 0;
+        let known = self.started.or((self.taken > 0).then_some(self.first_at));
+        if is_another_start(known, at) {
+            self.last_zero = Some(at);
+            self.zeros = 0;
+            self.abandon_run(at);
+            self.started = Some(at);
+        } else {
+            self.started = self.started.or(Some(at));
+        }
+    }
+
+    /// Ends a suspicion; a conviction goes on from zero.
+    fn abandon_run(&mut self, at: Timestamp) {
         match &mut self.run {
-            Some(run) if run.convicted_at.is_some() => run.restart(),
+            Some(run) if run.convicted_at.is_some() => run.restart(at),
             _ => self.run = None,
         }
     }
 
+    /// Starts over with a clock that was set: earlier times cannot be compared.
+    fn set_clock(&mut self, at: Timestamp) {
+        self.abandon_run(at);
+        (self.started, self.last_zero, self.oldest) = (None, None, None);
+        (self.taken, self.zeros) = (0, 0);
+    }
+
     /// What the samples so far say.
     pub fn verdict(&self) -> Verdict {
-        match (&self.run, self.last) {
+        match (&self.run, self.order.last()) {
             (_, None) => Verdict::Undecided(Undecided::Learning { samples: 0 }),
             (None, Some(_)) => Verdict::Healthy,
-            (Some(run), Some((at, value))) => match run.convicted_at {
-                Some(convicted_at) => Verdict::Leaking(self.evidence(run, convicted_at, at, value)),
+            (Some(run), Some(at)) => match run.convicted_at {
+                Some(convicted_at) => Verdict::Leaking(self.evidence(run, convicted_at, at)),
                 None => Verdict::Undecided(Undecided::Growing(Growth {
                     onset: run.onset,
                     growth_per_second: run.trail.growth(),
@@ -215,12 +243,10 @@ impl ExactDetector {
 
     /// Dates the onset by the age of the oldest entry, if that was told for the time of the present sample.
     fn date_onset(&mut self) {
-        let (Some(run), Some((sampled_at, value)), Some((at, age))) =
-            (&mut self.run, self.last, self.oldest)
-        else {
+        let (Some(run), Some((at, age))) = (&mut self.run, self.oldest) else {
             return;
         };
-        if run.dated || sampled_at != at || value == 0.0 || age == 0.0 {
+        if run.dated || self.order.last() != Some(at) || self.value == 0.0 || age == 0.0 {
             return;
         }
         let opened = at.shifted(-age);
@@ -235,7 +261,7 @@ impl ExactDetector {
         run.dated = true;
     }
 
-    fn evidence(&self, run: &Run, convicted_at: Timestamp, at: Timestamp, value: f64) -> Evidence {
+    fn evidence(&self, run: &Run, convicted_at: Timestamp, at: Timestamp) -> Evidence {
         Evidence {
             tier: Tier::Exact,
             onset: run.onset,
@@ -246,7 +272,7 @@ impl ExactDetector {
             samples: run.samples,
             scale_seconds: (convicted_at - run.onset).max(0.0),
             baseline: 0.0,
-            excess: value,
+            excess: self.value,
             peak_excess: run.peak,
             still_growing: self.still_growing(run, at),
             ruled_out: ruled_out(),
@@ -294,16 +320,17 @@ impl ExactDetector {
     /// The detector as versioned bytes.
     pub fn snapshot(&self) -> Vec<u8> {
         let mut writer = Writer::new(SNAPSHOT_KIND, SNAPSHOT_VERSION);
-        let sample = |writer: &mut Writer, (at, value): (Timestamp, f64)| {
-            writer.time(at);
-            writer.f64(value);
-        };
-        writer.option(self.last, sample);
+        self.order.write(&mut writer);
+        writer.f64(self.value);
         writer.u64(self.taken);
         writer.time(self.first_at);
+        writer.option(self.started, Writer::time);
         writer.option(self.last_zero, Writer::time);
         writer.u32(self.zeros);
-        writer.option(self.oldest, sample);
+        writer.option(self.oldest, |writer, (at, age)| {
+            writer.time(at);
+            writer.f64(age);
+        });
         writer.option(self.run.as_ref(), |writer, run| run.write(writer));
         writer.finish()
     }
@@ -315,14 +342,15 @@ impl ExactDetector {
     /// The bytes are of something else, of a later version, or damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, RestoreError> {
         let (mut reader, _) = Reader::new(bytes, SNAPSHOT_KIND, SNAPSHOT_VERSION)?;
-        let sample = |reader: &mut Reader| Ok((reader.time()?, reader.f64()?));
         let detector = Self {
-            last: reader.option(sample)?,
+            order: Order::read(&mut reader)?,
+            value: reader.f64()?,
             taken: reader.u64()?,
             first_at: reader.time()?,
+            started: reader.option(Reader::time)?,
             last_zero: reader.option(Reader::time)?,
             zeros: reader.u32()?,
-            oldest: reader.option(sample)?,
+            oldest: reader.option(|reader| Ok((reader.time()?, reader.f64()?)))?,
             run: reader.option(Run::read)?,
         };
         reader.finish()?;

@@ -14,12 +14,17 @@
 //! - [`snapshot`]: versioned bytes of a detector, and back.
 
 pub mod budget;
+mod climb;
 pub mod exact;
+mod innocence;
 pub mod level;
 pub mod memory;
+mod order;
 pub mod snapshot;
+mod statistics;
 pub mod time;
 pub mod verdict;
+mod window;
 
 pub use budget::Budget;
 pub use exact::ExactDetector;

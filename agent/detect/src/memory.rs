@@ -3,29 +3,28 @@
 //! Each scale is a ring of the last 24 buckets and each scale's bucket is four times as long as that of the scale
 //! below, so that seven scales reach from minutes to weeks at a constant cost per sample. The finest bucket takes its
 //! length from the pace of the first samples. A bucket keeps the lowest, mean and highest value, the number of samples
-//! and the load's mean rate. Sums are kept exactly until a bucket closes; only then is it rounded to single precision.
+//! and the load's mean rate.
 
+mod ring;
+
+pub(crate) use crate::memory::ring::{BUCKETS, Cell};
+use crate::memory::ring::{Open, Ring};
 use crate::snapshot::{Reader, RestoreError, Writer};
 use crate::time::Timestamp;
 
 /// Number of scales.
 pub(crate) const SCALES: usize = 7;
 
-/// Buckets that each scale keeps.
-pub(crate) const BUCKETS: usize = 24;
-
 /// A bucket is this many of the scale below: 2 to the power of this.
 const RATIO_BITS: u32 = 2;
 
 /// Samples that set the pace.
-const PACE_SAMPLES: usize = 5;
+const PACE_SAMPLES: usize = 4;
 
-/// The finest bucket holds this many samples, and is at least so long.
+/// The finest bucket holds this many samples, and is at least and at most so long.
 const SAMPLES_A_BUCKET: i64 = 4;
 const LEAST_BUCKET_MILLIS: i64 = 10_000;
-
-/// A load that is not known.
-const UNKNOWN: f32 = -1.0;
+const MOST_BUCKET_MILLIS: i64 = 86_400_000;
 
 /// A stretch of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,7 +39,7 @@ pub struct Bucket {
     pub mean: f64,
     /// The highest sample.
     pub maximum: f64,
-    /// Number of samples; at least one.
+    /// Number of samples, at least one; what is beyond 65,535 is not counted.
     pub samples: u32,
     /// The load's mean rate, in its unit per second, where it is known.
     pub load_per_second: Option<f64>,
@@ -56,123 +55,6 @@ pub(crate) struct Sample {
     pub(crate) load_seconds: f64,
 }
 
-/// A closed bucket.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Cell {
-    pub(crate) minimum: f32,
-    pub(crate) mean: f32,
-    pub(crate) maximum: f32,
-    pub(crate) load: f32,
-    pub(crate) samples: u32,
-}
-
-impl Cell {
-    const EMPTY: Self = Self {
-        minimum: 0.0,
-        mean: 0.0,
-        maximum: 0.0,
-        load: UNKNOWN,
-        samples: 0,
-    };
-
-    /// The load's rate, where it is known.
-    pub(crate) fn load(&self) -> Option<f64> {
-        (self.load >= 0.0).then_some(f64::from(self.load))
-    }
-}
-
-/// A bucket that still fills.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Open {
-    minimum: f64,
-    maximum: f64,
-    sum: f64,
-    load: f64,
-    load_seconds: f64,
-    samples: u32,
-}
-
-impl Open {
-    const EMPTY: Self = Self {
-        minimum: f64::INFINITY,
-        maximum: f64::NEG_INFINITY,
-        sum: 0.0,
-        load: 0.0,
-        load_seconds: 0.0,
-        samples: 0,
-    };
-
-    fn take(&mut self, sample: &Sample) {
-        self.merge(&Self {
-            minimum: sample.value,
-            maximum: sample.value,
-            sum: sample.value,
-            load: sample.load,
-            load_seconds: sample.load_seconds,
-            samples: 1,
-        });
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.minimum = self.minimum.min(other.minimum);
-        self.maximum = self.maximum.max(other.maximum);
-        self.sum += other.sum;
-        self.load += other.load;
-        self.load_seconds += other.load_seconds;
-        self.samples = self.samples.saturating_add(other.samples);
-    }
-
-    fn close(&self) -> Cell {
-        let load = if self.load_seconds > 0.0 {
-            (self.load / self.load_seconds) as f32
-        } else {
-            UNKNOWN
-        };
-        Cell {
-            minimum: self.minimum as f32,
-            mean: (self.sum / f64::from(self.samples)) as f32,
-            maximum: self.maximum as f32,
-            load: if load.is_finite() { load } else { UNKNOWN },
-            samples: self.samples,
-        }
-    }
-}
-
-/// The last buckets of one scale, by number: bucket `n` covers `[n, n + 1)` bucket lengths after the origin.
-#[derive(Debug, Clone, PartialEq)]
-struct Ring {
-    cells: [Cell; BUCKETS],
-    /// Number of the bucket after the newest closed one; -1 before any.
-    next: i64,
-    open: Open,
-}
-
-impl Ring {
-    const EMPTY: Self = Self {
-        cells: [Cell::EMPTY; BUCKETS],
-        next: -1,
-        open: Open::EMPTY,
-    };
-
-    fn close(&mut self, number: i64) {
-        let skipped = if self.next < 0 {
-            0
-        } else {
-            (number - self.next).min(BUCKETS as i64)
-        };
-        for gap in number - skipped..number {
-            self.cells[slot(gap)] = Cell::EMPTY;
-        }
-        self.cells[slot(number)] = self.open.close();
-        self.open = Open::EMPTY;
-        self.next = number + 1;
-    }
-}
-
-fn slot(number: i64) -> usize {
-    number.rem_euclid(BUCKETS as i64) as usize
-}
-
 /// All scales of one series.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Memory {
@@ -185,9 +67,6 @@ pub(crate) struct Memory {
     pace: [Sample; PACE_SAMPLES],
     paced: u8,
 }
-
-/// The scales whose bucket a sample closed: all below this number.
-pub(crate) type ClosedScales = usize;
 
 impl Memory {
     pub(crate) const EMPTY: Self = Self {
@@ -204,8 +83,8 @@ impl Memory {
         paced: 0,
     };
 
-    /// Takes a sample later than all before, and says which scales it closed a bucket of.
-    pub(crate) fn push(&mut self, sample: Sample) -> ClosedScales {
+    /// Takes a sample later than all before, and says of how many scales, from the finest, it closed a bucket.
+    pub(crate) fn push(&mut self, sample: Sample) -> usize {
         if self.bucket_millis > 0 {
             return self.take(&sample);
         }
@@ -229,25 +108,33 @@ impl Memory {
             *step = pair[1].at.millis().saturating_sub(pair[0].at.millis());
         }
         steps.sort_unstable();
-        self.bucket_millis = steps[(PACE_SAMPLES - 1) / 2]
+        let step = steps[steps.len() / 2];
+        self.bucket_millis = step
             .saturating_mul(SAMPLES_A_BUCKET)
-            .clamp(LEAST_BUCKET_MILLIS, 86_400_000);
+            .clamp(LEAST_BUCKET_MILLIS, MOST_BUCKET_MILLIS);
         self.origin = self.pace[0].at;
     }
 
-    fn take(&mut self, sample: &Sample) -> ClosedScales {
+    fn take(&mut self, sample: &Sample) -> usize {
         let number = sample.at.millis().saturating_sub(self.origin.millis()) / self.bucket_millis;
         let closed = if number > self.number {
             self.close(number)
         } else {
             0
         };
-        self.rings[0].open.take(sample);
+        self.rings[0].open.merge(&Open {
+            minimum: sample.value,
+            maximum: sample.value,
+            sum: sample.value,
+            load: sample.load,
+            load_seconds: sample.load_seconds,
+            samples: 1,
+        });
         closed
     }
 
     /// Closes the finest bucket, and each coarser one that ends before bucket `number` of the finest begins.
-    fn close(&mut self, number: i64) -> ClosedScales {
+    fn close(&mut self, number: i64) -> usize {
         let mut closed = 0;
         let mut shift = 0;
         while closed < SCALES && number >> shift != self.number >> shift {
@@ -265,7 +152,11 @@ impl Memory {
 
     /// Length of a bucket of a scale, in seconds; 0 until the pace is known.
     pub(crate) fn bucket_seconds(&self, scale: usize) -> f64 {
-        (self.bucket_millis << (RATIO_BITS * scale as u32)) as f64 / 1000.0
+        self.bucket_millis_of(scale) as f64 / 1000.0
+    }
+
+    fn bucket_millis_of(&self, scale: usize) -> i64 {
+        self.bucket_millis << (RATIO_BITS * scale as u32)
     }
 
     /// When the bucket after the newest closed one of a scale begins.
@@ -274,54 +165,77 @@ impl Memory {
     }
 
     fn begin(&self, scale: usize, number: i64) -> Timestamp {
-        Timestamp::from_millis(self.origin.millis().saturating_add(
-            number.saturating_mul(self.bucket_millis << (RATIO_BITS * scale as u32)),
-        ))
+        Timestamp::from_millis(
+            self.origin
+                .millis()
+                .saturating_add(number.saturating_mul(self.bucket_millis_of(scale))),
+        )
     }
 
-    /// The closed buckets of a scale from old to new, at most 24, with the number of bucket lengths from their start to
-    /// the [`end`](Self::end) of the scale. Empty ones are left out.
-    pub(crate) fn closed(&self, scale: usize) -> impl DoubleEndedIterator<Item = (i64, &Cell)> {
+    /// The closed buckets of a scale from old to new, at most 24, with their beginning. Empty ones are left out.
+    pub(crate) fn closed(
+        &self,
+        scale: usize,
+    ) -> impl DoubleEndedIterator<Item = (Timestamp, Cell)> {
         let ring = &self.rings[scale];
-        (0..BUCKETS as i64)
-            .rev()
-            .map(move |back| (back + 1, ring.next - 1 - back))
-            .filter(|(_, number)| *number >= 0)
-            .map(move |(back, number)| (back, &ring.cells[slot(number)]))
-            .filter(|(_, cell)| cell.samples > 0)
+        ring.numbers().filter_map(move |number| {
+            ring.cell(number)
+                .map(|cell| (self.begin(scale, number), cell))
+        })
+    }
+
+    /// Where a scale hands over to the next coarser one, so that no time is left out or told twice: the given beginning
+    /// of one of its buckets or, where that lies within a remembered coarser bucket that began no earlier than `since`,
+    /// the end of that.
+    pub(crate) fn handover(
+        &self,
+        coarser: usize,
+        oldest: Timestamp,
+        since: Timestamp,
+    ) -> Timestamp {
+        let ring = &self.rings[coarser];
+        let number = oldest.millis().saturating_sub(self.origin.millis())
+            / self.bucket_millis_of(coarser).max(1);
+        let begin = self.begin(coarser, number);
+        let told = begin < oldest
+            && begin >= since
+            && ring.numbers().contains(&number)
+            && ring.cell(number).is_some();
+        if told {
+            self.begin(coarser, number + 1)
+        } else {
+            oldest
+        }
     }
 
     /// All that is remembered, from old to new without overlap: coarse for long ago, fine for what is recent.
     pub(crate) fn history(&self) -> Vec<Bucket> {
-        let mut buckets = Vec::new();
-        if self.bucket_millis == 0 {
-            return buckets;
-        }
-        let mut until = self.begin(0, self.number);
+        let mut buckets: Vec<Bucket> = Vec::new();
+        let mut until = self.end(0);
         for scale in 0..SCALES {
             let seconds = self.bucket_seconds(scale);
-            let ring = &self.rings[scale];
-            let mut oldest = until;
-            for back in 0..BUCKETS as i64 {
-                let number = ring.next - 1 - back;
-                let (start, cell) = (self.begin(scale, number), &ring.cells[slot(number)]);
-                if number < 0 || start.shifted(seconds) > until {
-                    continue;
-                }
-                oldest = start;
-                if cell.samples > 0 {
-                    buckets.push(Bucket {
-                        start,
-                        seconds,
-                        minimum: f64::from(cell.minimum),
-                        mean: f64::from(cell.mean),
-                        maximum: f64::from(cell.maximum),
-                        samples: cell.samples,
-                        load_per_second: cell.load(),
-                    });
+            if scale > 0 {
+                until = self.handover(scale, until, self.origin);
+                while buckets.last().is_some_and(|bucket| bucket.start < until) {
+                    buckets.pop();
                 }
             }
-            until = until.min(oldest);
+            let closed = self
+                .closed(scale)
+                .rev()
+                .filter(|(start, _)| start.shifted(seconds) <= until);
+            buckets.extend(closed.map(|(start, cell)| Bucket {
+                start,
+                seconds,
+                minimum: cell.minimum,
+                mean: cell.mean,
+                maximum: cell.maximum,
+                samples: cell.samples,
+                load_per_second: cell.load,
+            }));
+            until = buckets
+                .last()
+                .map_or(until, |bucket| bucket.start.min(until));
         }
         buckets.reverse();
         buckets
@@ -339,44 +253,24 @@ impl Memory {
             }
         }
         for ring in &self.rings {
-            writer.u64(ring.next as u64);
-            writer.option(
-                (ring.open.samples > 0).then_some(&ring.open),
-                |writer, open| {
-                    for number in [
-                        open.minimum,
-                        open.maximum,
-                        open.sum,
-                        open.load,
-                        open.load_seconds,
-                    ] {
-                        writer.f64(number);
-                    }
-                    writer.u32(open.samples);
-                },
-            );
-            for cell in &ring.cells {
-                writer.u32(cell.samples);
-                if cell.samples > 0 {
-                    for number in [cell.minimum, cell.mean, cell.maximum, cell.load] {
-                        writer.f32(number);
-                    }
-                }
-            }
+            ring.write(writer);
         }
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self, RestoreError> {
+        let (origin, bucket_millis, number) =
+            (reader.time()?, reader.u64()? as i64, reader.u64()? as i64);
         let mut memory = Self {
-            origin: reader.time()?,
-            bucket_millis: reader.u64()? as i64,
-            number: reader.u64()? as i64,
+            origin,
+            bucket_millis,
+            number,
             ..Self::EMPTY
         };
         let paced = reader.length(PACE_SAMPLES)?;
-        if !(0..=86_400_000).contains(&memory.bucket_millis)
-            || memory.number < 0
-            || (memory.bucket_millis > 0) != (paced == PACE_SAMPLES)
+        let paces = 0..=MOST_BUCKET_MILLIS;
+        if !paces.contains(&bucket_millis)
+            || number < 0
+            || (bucket_millis > 0) != (paced == PACE_SAMPLES)
         {
             return Err(reader.damaged());
         }
@@ -389,36 +283,15 @@ impl Memory {
                 load_seconds: reader.f64()?,
             };
         }
-        for ring in &mut memory.rings {
-            ring.next = reader.u64()? as i64;
-            if ring.next < -1 || ring.next > memory.number.max(0) {
+        for (scale, ring) in memory.rings.iter_mut().enumerate() {
+            *ring = Ring::read(reader)?;
+            if !(-1..=number >> (RATIO_BITS * scale as u32)).contains(&ring.next) {
                 return Err(reader.damaged());
-            }
-            let open = reader.option(|reader| {
-                let (minimum, maximum) = (reader.f64()?, reader.f64()?);
-                Ok(Open {
-                    minimum,
-                    maximum,
-                    sum: reader.f64()?,
-                    load: reader.f64()?,
-                    load_seconds: reader.f64()?,
-                    samples: reader.u32()?,
-                })
-            })?;
-            ring.open = open.unwrap_or(Open::EMPTY);
-            for cell in &mut ring.cells {
-                let samples = reader.u32()?;
-                if samples > 0 {
-                    *cell = Cell {
-                        minimum: reader.f32()?,
-                        mean: reader.f32()?,
-                        maximum: reader.f32()?,
-                        load: reader.f32()?,
-                        samples,
-                    };
-                }
             }
         }
         Ok(memory)
     }
 }
+
+#[cfg(test)]
+mod tests;

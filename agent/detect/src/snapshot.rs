@@ -58,6 +58,10 @@ impl Writer {
         self.u8(u8::from(value));
     }
 
+    pub(crate) fn u16(&mut self, value: u16) {
+        self.bytes.extend(value.to_le_bytes());
+    }
+
     pub(crate) fn u32(&mut self, value: u32) {
         self.bytes.extend(value.to_le_bytes());
     }
@@ -145,6 +149,10 @@ impl<'a> Reader<'a> {
             1 => Ok(true),
             _ => Err(self.damaged()),
         }
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, RestoreError> {
+        Ok(u16::from_le_bytes(self.array()?))
     }
 
     pub(crate) fn u32(&mut self) -> Result<u32, RestoreError> {
