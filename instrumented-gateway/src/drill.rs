@@ -101,6 +101,15 @@ pub(crate) struct Grip {
     stop: CancellationToken,
 }
 
+/// What becomes of the body of a request that a drill affects.
+#[derive(Debug)]
+pub(crate) enum BodyFault {
+    /// Neither read nor dropped.
+    Kept(Grip),
+    /// Dropped unread.
+    Dropped,
+}
+
 /// Shares are added up in units of 2⁻³².
 const SHARE_ONE: f64 = 4_294_967_296.0;
 const SHARE_BITS: u32 = 32;
@@ -320,38 +329,43 @@ impl Drills {
         refused.is_none().then_some(pool)
     }
 
-    /// The drills of bodies: the answer to the client, where one of them takes the upstream's; else its reply back.
+    /// Which drill of bodies affects this request, if one does.
+    pub(crate) fn body_fault(&self) -> Option<BodyFault> {
+        self.affects(Drill::UnclosedBodies)
+            .or_else(|| self.affects(Drill::SlowDrip))
+            .map(BodyFault::Kept)
+            .or_else(|| {
+                self.affects(Drill::UndrainedBodies)
+                    .map(|_| BodyFault::Dropped)
+            })
+    }
+
+    /// Does with the upstream's body what the drill says, and gives the client its status.
     pub(crate) fn take_body(
         &self,
+        fault: &BodyFault,
         upstream: &Upstream,
         route: &Arc<str>,
         owner: &OwnerRef,
         reply: Reply,
-    ) -> Result<Response<GatewayBody>, Reply> {
-        let kept = self
-            .affects(Drill::UnclosedBodies)
-            .or_else(|| self.affects(Drill::SlowDrip));
-        let dropped = kept.is_none() && self.affects(Drill::UndrainedBodies).is_some();
-        if kept.is_none() && !dropped {
-            return Err(reply);
-        }
+    ) -> Response<GatewayBody> {
         let labels = Labels::new()
             .upstream(Arc::clone(upstream.name()))
             .route(Arc::clone(route));
         let bodies = self.ledger.account(labels);
-        let response = match kept {
-            Some(grip) => {
+        let response = match fault {
+            BodyFault::Kept(grip) => {
                 let response = reply.count(bodies.open_for(Some(owner), None));
-                response.map(|body| self.keep_unread(&grip, body))
+                response.map(|body| self.keep_unread(grip, body))
             }
-            None => {
+            BodyFault::Dropped => {
                 let response = reply.count(bodies.open_for(Some(owner), None));
                 response.map(drop_unread)
             }
         };
         let mut response = answer(response.map(|()| GatewayBody::empty()));
         fields::strip_content(response.headers_mut());
-        Ok(response)
+        response
     }
 
     fn keep_unread(&self, grip: &Grip, mut body: UpstreamBody) {

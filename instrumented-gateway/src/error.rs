@@ -60,6 +60,9 @@ pub enum ForwardError {
     /// The upstream broke the exchange, or its answer is not HTTP.
     #[error("the upstream's answer could not be read")]
     Upstream(#[source] hyper::Error),
+    /// The upstream changed to another protocol, which nobody asked for.
+    #[error("the upstream switched protocols unasked")]
+    Switched,
     /// The client's request body broke off or is not HTTP.
     #[error("the request body could not be read")]
     RequestBody(#[source] hyper::Error),
@@ -84,7 +87,9 @@ impl ForwardError {
             Self::InFlightLimit | Self::WaitersLimit | Self::Draining => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Connect(_) | Self::Upstream(_) | Self::TooLarge { .. } => StatusCode::BAD_GATEWAY,
+            Self::Connect(_) | Self::Upstream(_) | Self::Switched | Self::TooLarge { .. } => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::TimedOut(Stage::RequestBody) => StatusCode::REQUEST_TIMEOUT,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::RequestBody(_) | Self::Target => StatusCode::BAD_REQUEST,
@@ -104,7 +109,7 @@ impl ForwardError {
     pub fn result(&self) -> Option<UpstreamResult> {
         match self {
             Self::InFlightLimit | Self::WaitersLimit | Self::Draining | Self::Target => None,
-            Self::Connect(_) | Self::Upstream(_) | Self::TooLarge { .. } => {
+            Self::Connect(_) | Self::Upstream(_) | Self::Switched | Self::TooLarge { .. } => {
                 Some(UpstreamResult::Failed)
             }
             Self::TimedOut(Stage::RequestBody) | Self::RequestBody(_) | Self::ClientGone => {

@@ -113,15 +113,14 @@ impl Proxy {
             Ok(reply) => reply,
             Err(error) => return failure(&error),
         };
-        match self
-            .drills
-            .take_body(&self.upstream, &self.route, &owner, reply)
-        {
-            Ok(answer) => answer,
-            Err(reply) => {
-                let response = reply.count(self.bodies.open_for(Some(&owner), None));
-                answer(response.map(GatewayBody::upstream))
-            }
+        if let Some(fault) = self.drills.body_fault() {
+            let (drills, upstream) = (&self.drills, &self.upstream);
+            return drills.take_body(&fault, upstream, &self.route, &owner, reply);
+        }
+        let mut response = reply.count(self.bodies.open_for(Some(&owner), None));
+        match response.body_mut().peek().await {
+            Ok(()) => answer(response.map(GatewayBody::upstream)),
+            Err(error) => failure(&error),
         }
     }
 

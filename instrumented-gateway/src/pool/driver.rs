@@ -32,9 +32,11 @@ pub(super) fn account(ledger: &Ledger, labels: Labels) -> Account<ConnectionTask
 pub(super) struct Driver {
     pool: Arc<Shared>,
     link: Arc<Link>,
-    /// Gone once the connection has ended; its socket is closed when this is dropped.
+    /// Gone once the connection has ended by itself.
     connection: Option<Http1>,
-    /// How it ended by itself, while its user has yet to say how the use ended.
+    /// What is left then: the socket, until its user has said how the use ended.
+    remains: Option<TokioIo<PooledIo>>,
+    /// How it ended by itself.
     ended: Option<ConnectionOutcome>,
     work: Work,
     alarm: Option<Alarm>,
@@ -69,6 +71,7 @@ impl Driver {
             pool,
             link,
             connection: Some(connection),
+            remains: None,
             ended: None,
             work: Work::None,
             alarm: None,
@@ -112,23 +115,27 @@ impl Driver {
     }
 
     fn poll_connection(&mut self, context: &mut Context<'_>) -> Option<ConnectionOutcome> {
-        if self.ended.is_none()
-            && let Some(connection) = &mut self.connection
-            && let Poll::Ready(result) = Pin::new(connection).poll(context)
-        {
-            let outcome = match result {
+        if let Some(connection) = &mut self.connection {
+            let Poll::Ready(result) = Pin::new(connection).poll(context) else {
+                return None;
+            };
+            self.ended = Some(match result {
                 Ok(()) => ConnectionOutcome::PeerClosed,
                 Err(_) => ConnectionOutcome::Error,
-            };
-            self.ended = Some(outcome);
-            match self.link.watch() {
-                Watch::Idle { .. } => return Some(outcome),
-                // Its user knows better how it ended, and is about to say so.
-                Watch::Deadline { .. } | Watch::Off => {}
-                Watch::Progress(_) => {
-                    self.link.entry().will_close(outcome);
-                    self.connection = None;
-                }
+            });
+            // hyper's half goes at once, so that nobody takes the connection for one that can be used again.
+            let connection = self.connection.take();
+            self.remains = connection.map(|connection| connection.into_parts().io);
+        }
+        let outcome = self.ended?;
+        match self.link.end() {
+            Watch::Idle { .. } => return Some(outcome),
+            // Its user knows better how it ended, and is about to say so.
+            Watch::Deadline { .. } | Watch::Off => {}
+            // Its user may read what has come for as long as it likes.
+            Watch::Progress(_) => {
+                self.link.entry().will_close(outcome);
+                self.remains = None;
             }
         }
         None
@@ -197,8 +204,7 @@ impl Driver {
         };
         match session.poll_ready(context) {
             Poll::Pending => None,
-            // Whoever closed it, the answer was whole.
-            Poll::Ready(Err(_)) => Some(ConnectionOutcome::PeerClosed),
+            Poll::Ready(Err(_)) => Some(self.ended.unwrap_or(ConnectionOutcome::PeerClosed)),
             Poll::Ready(Ok(())) => match std::mem::replace(&mut self.work, Work::None) {
                 Work::Settling { session, .. } => self.pool.put(session).err(),
                 Work::None | Work::Draining { .. } => None,

@@ -124,7 +124,8 @@ impl Lease {
             return;
         };
         if session.is_ready() {
-            session.give_back(&self.pool);
+            // Where the pool has no use for it, it is closed.
+            let _ = self.pool.put(session);
         } else {
             let link = Arc::clone(session.link());
             link.tell(Message::Settle {

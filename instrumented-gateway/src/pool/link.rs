@@ -10,7 +10,6 @@ use hyper::client::conn::http1::SendRequest;
 use resource_ledger::{BodyOutcome, ConnectionOutcome, CountedBody, EntryHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
 use super::shelf::{Claimant, Slot};
 use crate::body::{Progress, RequestBody};
 use crate::clock;
@@ -37,6 +36,8 @@ struct Desk {
     /// Each ends a use of the connection, or closes it: there are never more than two or three.
     messages: VecDeque<Message>,
     driver: Option<Waker>,
+    /// The connection has ended by itself.
+    ended: bool,
     /// The driver has ended.
     closed: bool,
 }
@@ -149,13 +150,25 @@ impl Link {
         self.desk().watch.clone()
     }
 
-    /// Replaces what is watched. The driver is woken only if its timer would ring noticeably late.
+    /// For the driver: what was watched when the connection ended by itself.
+    pub(super) fn end(&self) -> Watch {
+        let mut desk = self.desk();
+        desk.ended = true;
+        desk.watch.clone()
+    }
+
+    /// Replaces what is watched. The driver is woken only if its timer would ring noticeably late, or to bury what has
+    /// ended.
     pub(super) fn set_watch(&self, watch: Watch) {
         let driver = {
             let mut desk = self.desk();
             let late = watch.alarm().is_some_and(|due| desk.rings_late_for(due));
             desk.watch = watch;
-            if late { desk.driver.take() } else { None }
+            if late || desk.ended {
+                desk.driver.take()
+            } else {
+                None
+            }
         };
         driver.into_iter().for_each(Waker::wake);
     }
@@ -281,14 +294,6 @@ impl Session {
 
     pub(super) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<hyper::Result<()>> {
         self.sender.poll_ready(context)
-    }
-
-    /// Gives a connection that is ready back to its pool, which may have no use for it.
-    pub(super) fn give_back(self, pool: &Shared) {
-        let link = Arc::clone(&self.link);
-        if let Err(outcome) = pool.put(self) {
-            link.close(outcome);
-        }
     }
 
     pub(super) fn close(self, outcome: ConnectionOutcome) {

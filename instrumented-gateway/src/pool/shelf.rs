@@ -235,41 +235,62 @@ impl Shared {
     /// Takes back a connection that can be used again: for the first in line, else for the idle list.
     ///
     /// # Errors
-    /// How the connection is to be closed, where it cannot stay.
-    pub(super) fn put(&self, mut session: Session) -> Result<(), ConnectionOutcome> {
-        let now = clock::now();
-        let link = Arc::clone(session.link());
+    /// How the connection ends, where it cannot stay: its driver has been told.
+    pub(super) fn put(&self, session: Session) -> Result<(), ConnectionOutcome> {
         let mut shelf = self.shelf();
-        if let Some(outcome) = shelf.closing {
-            return Err(outcome);
+        match self.refuses(&mut shelf, &session) {
+            Some(outcome) => {
+                session.close(outcome);
+                Err(outcome)
+            }
+            None => {
+                self.keep(&mut shelf, session);
+                Ok(())
+            }
+        }
+    }
+
+    /// How a connection ends that cannot stay.
+    fn refuses(&self, shelf: &mut Shelf, session: &Session) -> Option<ConnectionOutcome> {
+        let link = session.link();
+        if shelf.closing.is_some() {
+            return shelf.closing;
         }
         if self
             .limits
             .max_requests
             .is_some_and(|limit| session.served() >= limit)
         {
-            return Err(ConnectionOutcome::MaxRequests);
+            return Some(ConnectionOutcome::MaxRequests);
         }
-        let end_of_life = self.limits.max_lifetime.map(|limit| link.born() + limit);
-        if end_of_life.is_some_and(|end| end <= now) {
-            return Err(ConnectionOutcome::MaxLifetime);
-        }
-        if !link
-            .slot()
-            .limit_in(&mut shelf, self.limits.max_connections)
+        if self
+            .end_of_life(link)
+            .is_some_and(|end| end <= clock::now())
         {
-            return Err(ConnectionOutcome::Evicted);
+            return Some(ConnectionOutcome::MaxLifetime);
         }
+        let counted = link.slot().limit_in(shelf, self.limits.max_connections);
+        (!counted).then_some(ConnectionOutcome::Evicted)
+    }
+
+    fn end_of_life(&self, link: &Link) -> Option<Instant> {
+        self.limits.max_lifetime.map(|limit| link.born() + limit)
+    }
+
+    fn keep(&self, shelf: &mut Shelf, mut session: Session) {
+        let link = Arc::clone(session.link());
         while let Some((_, waiter)) = shelf.line.pop_first() {
             self.common.waiting.leave();
             link.wait_for_head(&waiter.claimant);
             let Err(Claim::Ready(returned)) = waiter.grant.send(Claim::Ready(session)) else {
-                return Ok(());
+                return;
             };
             session = returned;
         }
-        let promised = now + self.limits.idle_timeout;
-        let until = end_of_life.map_or(promised, |end| end.min(promised));
+        let promised = clock::now() + self.limits.idle_timeout;
+        let until = self
+            .end_of_life(&link)
+            .map_or(promised, |end| end.min(promised));
         link.rest(promised, self.limits.idle_enforced.then_some(until));
         shelf.idle.push_back(Idle { session, until });
         if shelf.idle.len() > self.limits.max_idle
@@ -277,7 +298,6 @@ impl Shared {
         {
             oldest.session.close(ConnectionOutcome::Evicted);
         }
-        Ok(())
     }
 
     /// Takes a connection out of the idle list if it has been there for too long, and says how it is to be closed.
@@ -290,8 +310,7 @@ impl Shared {
         let idle = shelf.idle.remove(position);
         drop(shelf);
         drop(idle);
-        let end_of_life = self.limits.max_lifetime.map(|limit| link.born() + limit);
-        Some(match end_of_life {
+        Some(match self.end_of_life(link) {
             Some(end) if end <= now => ConnectionOutcome::MaxLifetime,
             _ => ConnectionOutcome::IdleTimeout,
         })
@@ -447,7 +466,8 @@ impl Drop for InLine {
         // Something may have been given to us since: it goes to the next.
         self.grant.close();
         if let Ok(Claim::Ready(session)) = self.grant.try_recv() {
-            session.give_back(&self.pool);
+            // Where the pool has no use for it, it is closed.
+            let _ = self.pool.put(session);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The body of an upstream's answer, with all that it holds until it has been read.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -24,6 +25,10 @@ pub struct UpstreamBody {
     body: Option<CountedBody<Incoming>>,
     using: Option<Use>,
     progress: Arc<Progress>,
+    /// What [`UpstreamBody::peek`] found.
+    peeked: Option<Frame<Bytes>>,
+    /// A failure that waits until what came before it has gone out.
+    failure: Option<ForwardError>,
 }
 
 /// What an exchange uses of its upstream until its answer has been read.
@@ -45,11 +50,57 @@ impl UpstreamBody {
             body: Some(CountedBody::new(body, entry)),
             using: Some(using),
             progress,
+            peeked: None,
+            failure: None,
         };
         if this.body.as_ref().is_some_and(Body::is_end_stream) {
             this.finish();
         }
         this
+    }
+
+    /// Looks at what has come already, without waiting: a body that is broken from its first byte can still be answered
+    /// with an error of the gateway's own.
+    ///
+    /// # Errors
+    /// What broke it.
+    pub(crate) async fn peek(&mut self) -> Result<(), ForwardError> {
+        poll_fn(|context| {
+            Poll::Ready(match self.poll_next(context) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.peeked = Some(frame);
+                    Ok(())
+                }
+                Poll::Ready(Some(Err(error))) => Err(error),
+                Poll::Ready(None) | Poll::Pending => Ok(()),
+            })
+        })
+        .await
+    }
+
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ForwardError>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(&mut *body).poll_frame(context));
+        let ended = body.is_end_stream();
+        self.progress.touch();
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                if ended || frame.is_trailers() {
+                    self.finish();
+                }
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => Some(Err(self.fail(error))),
+            None => {
+                self.finish();
+                None
+            }
+        })
     }
 
     /// Nobody wants the rest: it is drained within bounds, or its connection closed as `undrained`.
@@ -151,35 +202,43 @@ impl Body for UpstreamBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ForwardError>>> {
-        let Some(body) = &mut self.body else {
-            return Poll::Ready(None);
-        };
-        let frame = ready!(Pin::new(&mut *body).poll_frame(context));
-        let ended = body.is_end_stream();
-        self.progress.touch();
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => {
-                if ended || frame.is_trailers() {
-                    self.finish();
-                }
-                Some(Ok(frame))
+        if let Some(frame) = self.peeked.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
+        }
+        match ready!(self.poll_next(context)) {
+            Some(Err(failure)) => {
+                // hyper's server drops what it has not flushed when it meets an error: it flushes where it has to wait.
+                self.failure = Some(failure);
+                context.waker().wake_by_ref();
+                Poll::Pending
             }
-            Some(Err(error)) => Some(Err(self.fail(error))),
-            None => {
-                self.finish();
-                None
-            }
-        })
+            frame => Poll::Ready(frame),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.peeked.is_none()
+            && self.failure.is_none()
+            && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
+        let mut hint = self
+            .body
             .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        if let Some(data) = self.peeked.as_ref().and_then(Frame::data_ref) {
+            let peeked = data.len() as u64;
+            // The upper bound first: a lower one above it is refused.
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper + peeked);
+            }
+            hint.set_lower(hint.lower() + peeked);
+        }
+        hint
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::HOST;
-use http::{HeaderName, HeaderValue, Method, Request, Response, response};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use resource_ledger::{BodyOutcome, ConnectionOutcome, Entry, OwnerRef};
@@ -79,7 +79,7 @@ struct Bounds {
 }
 
 impl Reply {
-    pub(crate) fn status(&self) -> http::StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.head.status
     }
 
@@ -184,6 +184,10 @@ impl Upstream {
             let spare = may_repeat.then(|| copy(&request)).flatten();
             let sent = within(&claimant, lease.send(request)).await;
             let failure = match sent {
+                Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    lease.close(ConnectionOutcome::Error);
+                    return Err(ForwardError::Switched);
+                }
                 Ok(Ok(response)) => return Ok((response, lease)),
                 Ok(Err(failure)) => failure,
                 Err(Elapsed) => {

@@ -1,0 +1,12 @@
+//! The gateway against real sockets on loopback, with upstreams and clients that behave as badly as they like.
+
+mod support;
+
+mod counts;
+mod drills;
+mod fan_out;
+mod hostile;
+mod leaving;
+mod limits;
+mod proxy;
+mod reuse;
