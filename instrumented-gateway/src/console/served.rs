@@ -1,5 +1,6 @@
 //! The server, in a build that has it.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,9 +20,14 @@ const HISTOGRAM_MAX: Duration = Duration::from_secs(1);
 const TASK_SPANS: &str = "tokio::task";
 
 /// A server that tokio-console attaches to, fed by the layer that was made with it.
-#[derive(Debug)]
 pub(crate) struct Console {
     server: console_subscriber::Server,
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Console").finish_non_exhaustive()
+    }
 }
 
 /// Where the console is wanted, a layer for the process' tracing subscriber and the server that shows what it sees.
