@@ -32,9 +32,9 @@ use crate::alert::{Alert, Alerts, Timing};
 use crate::catalogue::Catalogue;
 use crate::config::{Alerting, Config, Mode};
 use crate::discovery::Target;
-use crate::engine::overrides::Overrides;
+use crate::engine::overrides::{Met, Overrides};
 use crate::engine::target::{TargetState, Terms};
-use crate::incident::{Book, BookSettings, Change, Incident, IncidentId, Witness};
+use crate::incident::{Book, BookSettings, Change, Incident, IncidentId, SignalKind, Witness};
 use crate::labels::Labels;
 use crate::scrape::Scrape;
 use crate::workload;
@@ -154,9 +154,9 @@ impl Engine {
                 budget: self.budget,
                 room: (self.series_limit + state.series_count()).saturating_sub(watched),
                 overrides: &|signal, labels| {
-                    let met = overrides.met_by(signal, labels);
-                    let floor = overrides.ruling(&met, scrape.at).floor;
-                    (met, floor)
+                    let places = overrides.met_by(signal, labels);
+                    let floor = overrides.ruling(&places, scrape.at).floor;
+                    Met { places, floor }
                 },
             },
         );
@@ -318,13 +318,14 @@ impl Engine {
                 continue;
             }
             for series in state.series_mut() {
-                let concerned = match series.labels.get("upstream") {
-                    upstream if series.kind == crate::incident::SignalKind::Open => {
-                        incident.covers(upstream)
-                    }
-                    _ => !series.kind.is_exact(),
+                let is_meant = match series.kind {
+                    SignalKind::Open => series
+                        .labels
+                        .get("upstream")
+                        .is_none_or(|own| incident.concerns_users_of(own)),
+                    kind => !kind.is_exact(),
                 };
-                if concerned {
+                if is_meant {
                     series.restarted(now);
                 }
             }

@@ -69,6 +69,25 @@ pub enum Urgency {
 }
 
 impl Urgency {
+    /// The reason in a few words.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Exhaustion(exhaustion) if exhaustion.seconds.low <= 0.0 => {
+                format!("{} is at its limit", exhaustion.signal)
+            }
+            Self::Exhaustion(exhaustion) => format!(
+                "{} may reach its limit within {}",
+                exhaustion.signal,
+                quantity::duration(exhaustion.seconds.low)
+            ),
+            Self::UsersHit { failing, calls, .. } => format!(
+                "{} % of upstream calls are refused or time out",
+                percent(failing / calls.max(1.0))
+            ),
+            Self::Waiting { .. } => "requests wait for a connection".to_owned(),
+        }
+    }
+
     /// The reason as a sentence without a full stop.
     pub fn sentence(&self) -> String {
         match self {

@@ -344,11 +344,43 @@ impl Incident {
         });
     }
 
-    /// Whether an upstream's leak belongs to this incident.
-    pub(crate) fn covers(&self, upstream: Option<&str>) -> bool {
+    /// Whether this signal of this resource has leaked in the incident.
+    pub(crate) fn has_signal(&self, signal: &str, resource: Option<&str>) -> bool {
+        self.signals
+            .iter()
+            .any(|own| own.signal == signal && own.resource.as_deref() == resource)
+    }
+
+    /// Whether a series of a signal belongs to this incident, by its upstream. What names none belongs to an incident
+    /// of none, and to one of upstreams only where it has leaked in it from the first.
+    pub(crate) fn reaches(
+        &self,
+        signal: &str,
+        resource: Option<&str>,
+        upstream: Option<&str>,
+    ) -> bool {
         match upstream {
-            Some(upstream) => self.upstreams.is_empty() || self.upstreams.contains(upstream),
-            None => true,
+            Some(upstream) if self.family != Family::Process => self.upstreams.contains(upstream),
+            _ => self.upstreams.is_empty() || self.has_signal(signal, resource),
         }
+    }
+
+    /// Whether a series is of the carrying signal.
+    pub(crate) fn is_carried_by(
+        &self,
+        signal: &str,
+        resource: Option<&str>,
+        upstream: Option<&str>,
+    ) -> bool {
+        let is_resource = match &self.resource {
+            Some(own) => resource == Some(own),
+            None => self.has_signal(signal, resource),
+        };
+        self.signal == signal && is_resource && self.reaches(signal, resource, upstream)
+    }
+
+    /// Whether users of this upstream are users of what leaks.
+    pub(crate) fn concerns_users_of(&self, upstream: &str) -> bool {
+        self.upstreams.is_empty() || self.upstreams.contains(upstream)
     }
 }

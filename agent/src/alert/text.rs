@@ -6,11 +6,11 @@
 
 use std::fmt::Write as _;
 
-use leak_detect::{Interval, Timestamp};
+use leak_detect::{Interval, Tier, Timestamp};
 
 use crate::alert::AlertName;
 use crate::diagnosis::Cause;
-use crate::incident::{End, Incident, SignalKind};
+use crate::incident::{End, Incident, SignalKind, State};
 use crate::labels::Labels;
 use crate::quantity::{self, Unit};
 
@@ -47,40 +47,45 @@ fn summary(incident: &Incident, name: AlertName) -> String {
         what_is_wrong(incident)
     );
     match &incident.urgent {
-        Some(urgency) if name.is_page() => format!("{what}; {}", urgency.sentence()),
+        Some(urgency) if name.is_page() => format!("{what}; {}", urgency.words()),
         _ => what,
     }
 }
 
 fn what_is_wrong(incident: &Incident) -> String {
     let value = incident.evidence.value;
-    let kind = incident
-        .signals
-        .first()
-        .map_or(SignalKind::OtherLevel, |_| carrier_kind(incident));
+    let is_one = value == 1.0;
     let amount = quantity::count(value);
-    let things = things(incident.resource.as_deref(), value);
-    let towards = incident
-        .upstream
-        .as_ref()
-        .map(|upstream| format!(" towards {upstream}"))
-        .unwrap_or_default();
-    match kind {
+    let things = things(incident.resource.as_deref(), is_one);
+    let towards = |word: &str| {
+        incident
+            .upstream
+            .as_ref()
+            .map(|upstream| format!(" {word} {upstream}"))
+            .unwrap_or_default()
+    };
+    match carrier_kind(incident) {
         SignalKind::Orphaned => {
-            format!("{amount} {things}{towards} live on after their request has ended")
+            let live_on = if is_one {
+                "lives on after its request has ended"
+            } else {
+                "live on after their requests have ended"
+            };
+            format!("{amount} {things}{} {live_on}", towards("towards"))
         }
-        SignalKind::Overdue => format!("{amount} {things}{towards} are past their deadline"),
-        SignalKind::Open => {
-            format!("{amount} {things}{towards} are open, and more are opened than closed")
+        SignalKind::Overdue => {
+            let are_past = if is_one {
+                "is past its deadline"
+            } else {
+                "are past their deadlines"
+            };
+            format!("{amount} {things}{} {are_past}", towards("towards"))
         }
-        SignalKind::Churn => format!(
-            "connections{} are closed instead of reused",
-            incident
-                .upstream
-                .as_ref()
-                .map(|upstream| format!(" to {upstream}"))
-                .unwrap_or_default()
+        SignalKind::Open => format!(
+            "{amount} {things}{} are open, and more are opened than closed",
+            towards("towards")
         ),
+        SignalKind::Churn => format!("connections{} are closed instead of reused", towards("to")),
         SignalKind::Descriptors
         | SignalKind::Threads
         | SignalKind::Memory
@@ -100,19 +105,20 @@ fn carrier_kind(incident: &Incident) -> SignalKind {
         .map_or(SignalKind::OtherLevel, |own| own.kind)
 }
 
-fn things(resource: Option<&str>, count: f64) -> String {
+fn things(resource: Option<&str>, is_one: bool) -> String {
     let (one, many) = match resource {
         Some("fan_out_task") => ("fan-out task", "fan-out tasks"),
         Some("response_body") => ("response body", "response bodies"),
         Some("pool_connection") => ("pool connection", "pool connections"),
         Some("request") => ("request", "requests"),
+        Some(other) if is_one => return format!("entry of {other}"),
         Some(other) => return format!("entries of {other}"),
         None => ("entry", "entries"),
     };
-    if count == 1.0 { one } else { many }.to_owned()
+    if is_one { one } else { many }.to_owned()
 }
 
-/// The workload's name: its job, with the namespace and service that it names; else all its labels.
+/// The workload's name: its job, with the namespace that it names; else all its labels.
 fn workload_words(workload: &Labels) -> String {
     let parts: Vec<&str> = ["namespace", "job"]
         .iter()
@@ -125,104 +131,90 @@ fn workload_words(workload: &Labels) -> String {
     }
 }
 
+/// One fact a line, the most pressing first.
 fn description(incident: &Incident, name: AlertName, now: Timestamp) -> String {
-    let mut text = String::new();
-    if let Some(urgency) = incident.urgent.as_ref().filter(|_| name.is_page()) {
-        let _ = write!(text, "Why now: {}. ", urgency.sentence());
-    }
-    let _ = write!(
-        text,
-        "Since {} ({} ago). {}",
-        quantity::moment(incident.onset.seconds()),
-        quantity::duration((now - incident.onset).max(0.0)),
-        how_much(incident)
-    );
-    if incident.urgent.is_none() || !name.is_page() {
-        text.push_str(&runs_out(incident));
-    }
-    let _ = write!(
-        text,
-        " It looks like {}: {}",
-        incident.cause.word(),
-        cause_sentence(incident.cause)
-    );
-    text.push_str(&where_it_is(incident));
-    if incident.signals.len() > 1 {
-        let others: Vec<String> = incident
-            .signals
-            .iter()
-            .filter(|own| own.signal != incident.signal || own.resource != incident.resource)
-            .map(|own| match &own.resource {
-                Some(resource) => format!("{} of {resource}", own.signal),
-                None => own.signal.clone(),
-            })
-            .collect();
-        if !others.is_empty() {
-            let _ = write!(text, " Leaking with it: {}.", others.join(", "));
-        }
-    }
-    text.push_str(&ruled_out(incident));
-    text
+    let urgency = incident.urgent.as_ref().filter(|_| name.is_page());
+    let lines = [
+        urgency.map(|urgency| format!("Why now: {}.", urgency.sentence())),
+        Some(how_much(incident)),
+        Some(format!(
+            "Since {}, {} ago.",
+            quantity::moment(incident.onset.seconds()),
+            quantity::duration((now - incident.onset).max(0.0)),
+        )),
+        runs_out(incident),
+        Some(format!(
+            "Looks like {}: {}",
+            incident.cause,
+            cause_sentence(incident.cause)
+        )),
+        where_it_is(incident),
+        leaks_too(incident),
+        ruled_out(incident),
+    ];
+    lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
 fn how_much(incident: &Incident) -> String {
-    let unit = Unit::of_metric(
-        incident
-            .signal
-            .strip_suffix("_total")
-            .unwrap_or(&incident.signal),
-    );
     let case = &incident.evidence;
     let leaking = incident
         .instances
         .values()
         .filter(|instance| instance.cleared.is_none())
         .count();
-    let of = if leaking == 1 {
-        "one instance".to_owned()
-    } else {
-        format!("{leaking} instances")
-    };
-    let bounds = |growth: Interval| {
-        format!(
-            "{} (between {} and {})",
-            unit.growth(growth.estimate),
-            unit.growth(growth.low),
-            unit.growth(growth.high)
-        )
+    let of = match leaking {
+        1 => "one instance".to_owned(),
+        many => format!("{many} instances"),
     };
     if carrier_kind(incident) == SignalKind::Churn {
         return format!(
-            "{} connections were closed in {} in {of}, {}.",
-            quantity::count(case.peak.max(case.value)),
+            "In {}, {} of {} exchanges lost their connection in {of}: {}.",
             quantity::duration(case.scale_seconds),
-            bounds(case.growth_per_second)
+            quantity::count((case.growth_per_second.estimate * case.scale_seconds).round()),
+            quantity::count(case.samples as f64),
+            pace(Unit::Count, case.growth_per_second)
         );
     }
-    let pace = if incident.state == crate::incident::State::Stalled {
-        "held, not growing at present".to_owned()
-    } else {
-        format!(
-            "growing by {}",
-            bounds(case.growth_per_second).trim_start_matches('+')
-        )
+    let unit = Unit::of_metric(&incident.signal);
+    let growth = match incident.state {
+        State::Stalled => "held, not growing at present".to_owned(),
+        _ => format!("growing by {}", pace(unit, case.growth_per_second)),
     };
-    format!("Now {} in {of}, {pace}.", unit.text(case.value))
+    format!("{} in {of}, {growth}.", unit.text(case.value))
 }
 
-fn runs_out(incident: &Incident) -> String {
-    let Some(exhaustion) = &incident.evidence.exhaustion else {
-        return String::new();
-    };
+/// A growth by the hour with its bounds.
+fn pace(unit: Unit, per_second: Interval) -> String {
+    let hourly = |per_second: f64| unit.text(three_figures(per_second * 3600.0));
+    if per_second.estimate <= 0.0 {
+        return format!("at most {} an hour", hourly(per_second.high.max(0.0)));
+    }
+    format!(
+        "{} an hour ({} to {})",
+        hourly(per_second.estimate),
+        hourly(per_second.low.max(0.0)),
+        hourly(per_second.high)
+    )
+}
+
+/// More figures than three say what nobody knows.
+fn three_figures(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let scale = 10_f64.powf(value.abs().log10().floor() - 2.0);
+    (value / scale).round() * scale
+}
+
+fn runs_out(incident: &Incident) -> Option<String> {
+    let exhaustion = incident.evidence.exhaustion.as_ref()?;
     let limit = Unit::of_metric(&exhaustion.signal).text(exhaustion.limit);
     let seconds = exhaustion.seconds;
+    let what = format!("{} of {}", exhaustion.signal, exhaustion.instance);
     if seconds.estimate <= 0.0 {
-        return format!(
-            " {} of {} is at its limit of {limit}.",
-            exhaustion.signal, exhaustion.instance
-        );
+        return Some(format!("{what} is at its limit of {limit}."));
     }
-    let latest = if seconds.high.is_finite() {
+    let bounds = if seconds.high.is_finite() {
         format!(
             "between {} and {}",
             quantity::duration(seconds.low),
@@ -231,12 +223,10 @@ fn runs_out(incident: &Incident) -> String {
     } else {
         format!("{} at the earliest", quantity::duration(seconds.low))
     };
-    format!(
-        " At this pace {} of {} reaches its limit of {limit} in {} ({latest}).",
-        exhaustion.signal,
-        exhaustion.instance,
+    Some(format!(
+        "At this pace {what} reaches its limit of {limit} in {} ({bounds}).",
         quantity::duration(seconds.estimate)
-    )
+    ))
 }
 
 fn cause_sentence(cause: Cause) -> &'static str {
@@ -263,13 +253,9 @@ fn cause_sentence(cause: Cause) -> &'static str {
     }
 }
 
-fn where_it_is(incident: &Incident) -> String {
+fn where_it_is(incident: &Incident) -> Option<String> {
     let Some(place) = incident.places.first() else {
-        return incident
-            .site
-            .as_ref()
-            .map(|site| format!(" Where: {site}."))
-            .unwrap_or_default();
+        return incident.site.as_ref().map(|site| format!("Where: {site}."));
     };
     let age = place
         .oldest_age_seconds
@@ -280,26 +266,45 @@ fn where_it_is(incident: &Incident) -> String {
         1 => "; one more place in the evidence".to_owned(),
         more => format!("; {more} more places in the evidence"),
     };
-    format!(
-        " Where: {} ({} of them{age}{others}).",
+    Some(format!(
+        "Where: {} ({} of them{age}{others}).",
         place.site,
         quantity::count(place.count as f64)
-    )
+    ))
 }
 
-fn ruled_out(incident: &Incident) -> String {
-    let named: Vec<String> = incident
-        .evidence
+fn leaks_too(incident: &Incident) -> Option<String> {
+    let others: Vec<String> = incident
+        .signals
+        .iter()
+        .filter(|own| own.signal != incident.signal || own.resource != incident.resource)
+        .map(|own| match &own.resource {
+            Some(resource) => format!("{} of {resource}", own.signal),
+            None => own.signal.clone(),
+        })
+        .collect();
+    (!others.is_empty()).then(|| format!("Held by it, or with it: {}.", others.join(", ")))
+}
+
+fn ruled_out(incident: &Incident) -> Option<String> {
+    let case = &incident.evidence;
+    if case.ruled_out.is_empty() {
+        return None;
+    }
+    if case.tier == Tier::Exact {
+        let names: Vec<&str> = case.ruled_out.iter().map(|(what, _)| &**what).collect();
+        return Some(format!(
+            "Ruled out: {}. In a correct program this is zero at every scrape.",
+            names.join(", ")
+        ));
+    }
+    let named: Vec<String> = case
         .ruled_out
         .iter()
         .take(RULED_OUT_NAMED)
         .map(|(what, how)| format!("{what} ({how})"))
         .collect();
-    if named.is_empty() {
-        String::new()
-    } else {
-        format!(" Ruled out: {}.", named.join("; "))
-    }
+    Some(format!("Ruled out: {}.", named.join("; ")))
 }
 
 /// What to do first: what stops the bleeding, then what repairs it. `of_signal`: what the catalogue says of the signal.
@@ -360,6 +365,8 @@ fn instances(incident: &Incident) -> String {
         .map(|instance| match instance.cleared {
             Some(End::Released) => format!("{} (released)", instance.instance),
             Some(End::Replaced | End::Gone) => format!("{} (replaced)", instance.instance),
+            // What a loss of reuse closes is a pace and nothing that is held.
+            None if carrier_kind(incident) == SignalKind::Churn => instance.instance.clone(),
             None => format!("{} ({})", instance.instance, unit.text(instance.value)),
         })
         .collect::<Vec<_>>()

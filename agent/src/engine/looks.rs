@@ -28,20 +28,15 @@ pub(super) fn of_incident(incident: &Incident, states: &[&TargetState]) -> Vec<L
 }
 
 fn is_carried_by(incident: &Incident, series: &Series) -> bool {
-    *series.signal == *incident.signal
-        && incident
-            .resource
-            .as_deref()
-            .is_none_or(|resource| series.labels.get("resource") == Some(resource))
-        && (incident.family == Family::Process || covers(incident, series))
+    let label = |name| series.labels.get(name);
+    incident.is_carried_by(&series.signal, label("resource"), label("upstream"))
 }
 
-/// A level of the process has no upstream and belongs to every incident of it.
-fn covers(incident: &Incident, series: &Series) -> bool {
-    series
-        .labels
-        .get("upstream")
-        .is_none_or(|upstream| incident.covers(Some(upstream)))
+/// Work of the kind that leaks: entries opened, of the incident's upstreams or of none.
+fn opened(incident: &Incident, resource: Option<&str>, state: &TargetState) -> Option<f64> {
+    state.opened(resource, |upstream| {
+        upstream.is_none_or(|own| incident.concerns_users_of(own))
+    })
 }
 
 fn carried(incident: &Incident, state: &TargetState) -> Option<f64> {
@@ -80,7 +75,7 @@ fn of_held(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
             .signals
             .iter()
             .any(|own| own.kind.is_exact() && own.resource.as_deref() == resource);
-        if leaked && covers(incident, series) {
+        if leaked && incident.reaches(&series.signal, resource, series.labels.get("upstream")) {
             excess += series.excess();
             seen.insert((series.signal.to_string(), resource.map(str::to_owned)));
         }
@@ -108,7 +103,7 @@ fn of_held(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
     Look {
         excess,
         clear: (is_exposed || excess > 0.0).then_some(excess == 0.0 && !carried_level),
-        work: state.opened(resource, |upstream| incident.covers(upstream)),
+        work: opened(incident, resource, state),
         ..look(incident, state, at)
     }
 }
@@ -138,9 +133,7 @@ fn of_level(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
     }
     let spec = carriers.iter().find_map(|series| series.spec());
     let work = match incident.family {
-        Family::Held => state.opened(incident.resource.as_deref(), |upstream| {
-            incident.covers(upstream)
-        }),
+        Family::Held => opened(incident, incident.resource.as_deref(), state),
         _ => spec.and_then(|spec: &LevelSpec| state.load(spec)),
     };
     Look {
@@ -157,11 +150,12 @@ fn of_churn(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
     let (mut closes, mut exchanges) = (0.0, None);
     for (_, traffic) in state
         .traffic()
-        .filter(|(upstream, _)| incident.covers(Some(upstream)))
+        .filter(|(upstream, _)| incident.concerns_users_of(upstream))
     {
-        closes += traffic.closes_in_last_scrape();
-        *exchanges.get_or_insert(0.0) += traffic.exchanges_in_this_life();
-        clear = match (clear, traffic.reuse_in_last_scrape()) {
+        let reuse = traffic.reuse();
+        closes += reuse.closes_in_last_scrape();
+        *exchanges.get_or_insert(0.0) += reuse.exchanges_in_this_life();
+        clear = match (clear, reuse.reuse_in_last_scrape()) {
             (Some(false), _) | (_, Some(false)) => Some(false),
             (Some(true), _) | (_, Some(true)) => Some(true),
             (None, None) => None,

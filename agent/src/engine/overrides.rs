@@ -19,6 +19,15 @@ pub(super) struct Ruling {
     pub(super) floor: Option<f64>,
 }
 
+/// The overrides that a series meets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Met {
+    /// By their place in the configuration, whether their time is over or not.
+    pub(super) places: Vec<usize>,
+    /// The floor among those in force.
+    pub(super) floor: Option<f64>,
+}
+
 impl Overrides {
     pub(super) fn new(all: &[Override]) -> Self {
         Self { all: all.to_vec() }

@@ -26,7 +26,7 @@ pub(super) struct Series {
 #[derive(Clone, Debug)]
 enum Detector {
     Exact {
-        detector: ExactDetector,
+        detector: Box<ExactDetector>,
         floor: f64,
     },
     Level {
@@ -48,7 +48,7 @@ impl Series {
             Exact::Overdue => SignalKind::Overdue,
         };
         let detector = Detector::Exact {
-            detector: ExactDetector::new(),
+            detector: Box::new(ExactDetector::new()),
             floor: 0.0,
         };
         Self::new(signal, labels, kind, overrides, detector)
@@ -191,7 +191,7 @@ impl Series {
     /// The bytes are none of this kind of detector; then nothing changes.
     pub(super) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
         match &mut self.detector {
-            Detector::Exact { detector, .. } => *detector = ExactDetector::restore(bytes)?,
+            Detector::Exact { detector, .. } => **detector = ExactDetector::restore(bytes)?,
             Detector::Level { detector, .. } => **detector = LevelDetector::restore(bytes)?,
         }
         Ok(())

@@ -89,9 +89,10 @@ fn of_series(state: &TargetState, series: &Series) -> Sighting {
 }
 
 fn of_traffic(state: &TargetState, upstream: &Arc<str>, traffic: &Traffic) -> Option<Sighting> {
-    let (churn, is_lost) = traffic.churn()?;
+    let reuse = traffic.reuse();
+    let (churn, is_lost) = reuse.lost()?;
     let at = state.last_success?;
-    let (route, site) = traffic.unread_place();
+    let (route, site) = reuse.unread_place();
     Some(Sighting {
         target: Arc::clone(&state.key),
         instance: Arc::clone(&state.target.instance),
@@ -103,7 +104,7 @@ fn of_traffic(state: &TargetState, upstream: &Arc<str>, traffic: &Traffic) -> Op
         site,
         value: churn.closes,
         at,
-        evidence: is_lost.then(|| churn_evidence(&churn, at, traffic.churning_since())),
+        evidence: is_lost.then(|| churn_evidence(&churn, at, reuse.churning_since())),
         limit: None,
         seconds_to_exhaustion: None,
         ticket_only: false,
@@ -119,14 +120,11 @@ fn churn_evidence(churn: &Churn, at: Timestamp, since: Option<Timestamp>) -> Evi
     let ruled_out = [
         (
             "load",
-            format!(
-                "{:.0} of {:.0} exchanges of {:.0} s lost their connection; load changes both alike",
-                churn.closes, churn.exchanges, churn.window_seconds
-            ),
+            "what counts is the share of exchanges, not their number",
         ),
         (
             "client or peer",
-            "connections that the client or the upstream closed are not counted".to_owned(),
+            "connections that the client or the upstream closed are not counted",
         ),
     ];
     Evidence {
@@ -150,7 +148,12 @@ fn churn_evidence(churn: &Churn, at: Timestamp, since: Option<Timestamp>) -> Evi
         excess: churn.closes,
         peak_excess: churn.closes,
         still_growing: true,
-        ruled_out: ruled_out.map(|(what, how)| RuledOut { what, how }).into(),
+        ruled_out: ruled_out
+            .map(|(what, how)| RuledOut {
+                what,
+                how: how.to_owned(),
+            })
+            .into(),
     }
 }
 
@@ -201,10 +204,8 @@ pub(super) fn is_growing(incident: &Incident, sightings: &[Sighting]) -> Option<
     sightings
         .iter()
         .filter(|own| {
-            *own.signal == *incident.signal
-                && (incident.resource.is_none()
-                    || own.resource.as_deref() == incident.resource.as_deref())
-                && (!own.is_of_ledger() || incident.covers(own.upstream.as_deref()))
+            let (resource, upstream) = (own.resource.as_deref(), own.upstream.as_deref());
+            incident.is_carried_by(&own.signal, resource, upstream)
         })
         .filter_map(|own| Some(own.evidence.as_ref()?.still_growing))
         .reduce(|one, other| one || other)

@@ -12,6 +12,7 @@ use leak_detect::{Budget, Interval, Timestamp};
 
 use crate::catalogue::{Catalogue, LevelSpec, Limit, Role};
 use crate::discovery::Target;
+use crate::engine::overrides::Met;
 use crate::engine::saved::{SavedSeries, SavedTarget};
 use crate::engine::series::{Series, shared};
 use crate::engine::target::readings::Reading;
@@ -93,8 +94,8 @@ pub(super) struct Terms<'a> {
     pub(super) budget: Budget,
     /// How many series the target may have, as far as the whole agent is concerned.
     pub(super) room: usize,
-    /// The overrides that a series meets, and the floor among those in force.
-    pub(super) overrides: &'a dyn Fn(&str, &Labels) -> (Vec<usize>, Option<f64>),
+    /// The overrides that a series meets, by its signal and labels.
+    pub(super) overrides: &'a dyn Fn(&str, &Labels) -> Met,
 }
 
 impl TargetState {
@@ -225,22 +226,17 @@ impl TargetState {
         restarted: bool,
         dropped: &mut Dropped,
     ) {
-        let had_scrape = self.last_success.is_some();
         for (upstream, readings) in &reading.upstreams {
-            let known = self.traffic.contains_key(upstream);
-            if !known && self.traffic.len() >= UPSTREAM_LIMIT {
+            if self.traffic.len() >= UPSTREAM_LIMIT && !self.traffic.contains_key(upstream) {
                 dropped.target_limit += 1;
                 continue;
             }
-            let traffic = self
-                .traffic
+            // An upstream that appears between two scrapes of one process has begun at zero.
+            let before = self.last_success;
+            self.traffic
                 .entry(Arc::clone(upstream))
-                .or_insert_with(Traffic::new);
-            if !known && had_scrape {
-                // An upstream that appears between two scrapes of one process has begun at zero.
-                traffic.begin(self.last_success.unwrap_or(at));
-            }
-            traffic.observe(at, readings, restarted || (!known && had_scrape));
+                .or_insert_with(|| Traffic::new(before))
+                .observe(at, readings, restarted);
         }
         self.opened = reading.opened;
         self.loads = reading.loads;
@@ -286,13 +282,13 @@ impl TargetState {
     }
 
     fn begin_series(&mut self, role: &Role, sample: &Sample, terms: &Terms<'_>) -> Option<Series> {
-        let (overrides, floor) = (terms.overrides)(&sample.name, &sample.labels);
+        let met = (terms.overrides)(&sample.name, &sample.labels);
         let signal = Arc::clone(&sample.name);
         let labels = sample.labels.clone();
         let key = (Arc::clone(&signal), labels.clone());
         let mut series = match role {
-            Role::Exact(exact) => Series::exact(signal, labels, *exact, overrides),
-            Role::Level(spec) => Series::level(labels, Arc::clone(spec), overrides),
+            Role::Exact(exact) => Series::exact(signal, labels, *exact, met.places),
+            Role::Level(spec) => Series::level(labels, Arc::clone(spec), met.places),
             _ => return None,
         };
         // Bytes that cannot be read are as good as none: the detector learns anew.
@@ -310,7 +306,7 @@ impl TargetState {
         if let Some(began) = began {
             series.restarted(began);
         }
-        series.set_terms(floor, terms.budget);
+        series.set_terms(met.floor, terms.budget);
         Some(series)
     }
 

@@ -2,4 +2,7 @@
 
 pub(crate) mod drills;
 mod restarts;
+mod terms;
+mod texts;
+mod urgency;
 pub(crate) mod world;

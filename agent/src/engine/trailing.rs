@@ -11,6 +11,17 @@ use leak_detect::Timestamp;
 /// Slots of a window: its length is true to one part in so many.
 const SLOTS: f64 = 60.0;
 
+/// What is known of the time before a counter's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Since {
+    /// Nothing: a counter that was not there before counts from its first value.
+    Unknown,
+    /// The process was scraped before: a counter that was not there then has begun at zero since.
+    LastScrape,
+    /// The process began since the last scrape: all of every counter is new.
+    Restart,
+}
+
 /// A counter that goes on over restarts of its process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Counter {
@@ -19,22 +30,18 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// Takes the counter's value. `from_zero`: the process has begun, or the series has appeared, since the last look,
-    /// so that all of the value is new. The first value of all is where counting begins.
-    pub(super) fn observe(&mut self, value: f64, from_zero: bool) {
-        if !value.is_finite() || value < 0.0 {
+    /// Takes the counter's value, where the scrape brought one. A value that has fallen began anew.
+    pub(super) fn observe(&mut self, value: Option<f64>, since: Since) {
+        let Some(value) = value.filter(|value| value.is_finite() && *value >= 0.0) else {
             return;
-        }
-        let before = if from_zero {
-            0.0
-        } else {
-            self.last.unwrap_or(value)
         };
-        self.total += if value >= before {
-            value - before
-        } else {
-            value
+        let before = match (since, self.last) {
+            (Since::Restart, _) | (Since::LastScrape, None) => 0.0,
+            (Since::Unknown, None) => value,
+            (_, Some(last)) if last <= value => last,
+            (_, Some(_)) => 0.0,
         };
+        self.total += value - before;
         self.last = Some(value);
     }
 
@@ -126,26 +133,30 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_goes_on_over_restarts() {
+    fn a_counter_goes_on_over_restarts_and_gaps() {
         let mut counter = Counter::default();
-        counter.observe(100.0, false);
-        assert_eq!(
-            counter.total(),
-            0.0,
-            "what was counted before the first look is not ours"
-        );
-        counter.observe(110.0, false);
-        counter.observe(4.0, false);
-        assert_eq!(counter.total(), 14.0, "a counter that fell began anew");
-        counter.observe(50.0, true);
-        assert_eq!(
-            counter.total(),
-            64.0,
-            "a restart may be overtaken within one scrape"
-        );
+        let mut check = |value: Option<f64>, since, expected: f64| {
+            counter.observe(value, since);
+            assert_eq!(counter.total(), expected, "after {value:?}");
+        };
+        // What was counted before the first look is not ours.
+        check(Some(100.0), Since::Unknown, 0.0);
+        check(Some(110.0), Since::LastScrape, 10.0);
+        check(None, Since::LastScrape, 10.0);
+        check(Some(112.0), Since::LastScrape, 12.0);
+        check(Some(4.0), Since::LastScrape, 16.0);
+        // A restart may be overtaken within one scrape.
+        check(Some(50.0), Since::Restart, 66.0);
+        check(Some(f64::NAN), Since::LastScrape, 66.0);
         assert_eq!(counter.in_this_life(), 50.0);
-        counter.observe(f64::NAN, false);
-        assert_eq!(counter.total(), 64.0);
+        let mut late = Counter::default();
+        late.observe(None, Since::LastScrape);
+        late.observe(Some(7.0), Since::LastScrape);
+        assert_eq!(
+            late.total(),
+            7.0,
+            "what was not there at the last scrape began at zero"
+        );
     }
 
     #[test]

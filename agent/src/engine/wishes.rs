@@ -1,5 +1,6 @@
 //! What the incidents want: witnesses to be asked, pages to be raised, alerts to be sent.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,16 +72,19 @@ impl Engine {
     /// Which incidents can wait no longer, and which can again.
     pub(super) fn weigh_urgency(&mut self, now: Timestamp) -> Vec<(IncidentId, Change)> {
         let targets = &self.targets;
+        let mut by_workload: BTreeMap<&Labels, Vec<&TargetState>> = BTreeMap::new();
+        for state in targets.values() {
+            by_workload.entry(&state.workload).or_default().push(state);
+        }
         let mut changes = Vec::new();
         for incident in self.book.living_mut() {
             if incident.family == Family::Churn {
                 continue;
             }
-            let states: Vec<&TargetState> = targets
-                .values()
-                .filter(|state| state.workload == incident.workload)
-                .collect();
-            let users = users_of(incident, &states);
+            let states = by_workload
+                .get(&incident.workload)
+                .map_or(&[][..], Vec::as_slice);
+            let users = users_of(incident, states);
             incident.failing_share_before = users.failing_share_before;
             let known = incident.instances.keys().all(|key| {
                 targets
@@ -218,7 +222,7 @@ fn users_of(incident: &Incident, states: &[&TargetState]) -> Users {
     let traffic = states
         .iter()
         .flat_map(|state| state.traffic())
-        .filter(|(name, _)| incident.covers(Some(name)));
+        .filter(|(name, _)| incident.concerns_users_of(name));
     for (_, traffic) in traffic {
         if let Some(calls) = traffic.calls() {
             let sum = users.calls.get_or_insert(Calls {

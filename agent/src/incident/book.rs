@@ -253,16 +253,15 @@ impl Book {
                 .or_else(|| oldest(Family::Held)),
             Family::Held | Family::Churn => living()
                 .filter(|incident| {
-                    incident.family == family && incident.covers(sighting.upstream.as_deref())
+                    let resource = sighting.resource.as_deref();
+                    incident.family == family
+                        && incident.reaches(
+                            &sighting.signal,
+                            resource,
+                            sighting.upstream.as_deref(),
+                        )
                 })
-                // The incident of this very upstream before one of all.
-                .min_by_key(|incident| {
-                    (
-                        incident.upstreams.is_empty(),
-                        incident.convicted_at,
-                        incident.id.clone(),
-                    )
-                }),
+                .min_by_key(|incident| (incident.convicted_at, incident.id.clone())),
         };
         home.map(|incident| incident.id.clone())
     }

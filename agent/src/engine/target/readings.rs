@@ -66,7 +66,7 @@ impl Reading {
                 if let Some(upstream) = self.upstream(sample) {
                     *upstream.calls.get_or_insert(0.0) += value;
                     if sample.labels.get("result") == Some("timed_out") {
-                        upstream.timed_out += value;
+                        *upstream.timed_out.get_or_insert(0.0) += value;
                     }
                 }
             }
@@ -124,8 +124,8 @@ impl Reading {
             return;
         };
         match (resource, outcome) {
-            ("pool_connection", "undrained") => upstream.undrained += value,
-            ("pool_connection", "evicted") => upstream.evicted += value,
+            ("pool_connection", "undrained") => *upstream.undrained.get_or_insert(0.0) += value,
+            ("pool_connection", "evicted") => *upstream.evicted.get_or_insert(0.0) += value,
             ("response_body", outcome) if UNREAD_OUTCOMES.contains(&outcome) => {
                 *upstream.unread.entry(place).or_default() += value;
             }

@@ -154,7 +154,7 @@ fn check(leaks: &[(&str, &[(&str, &str)])], expected: &Expected) {
             && !world.is_firing(AlertName::ResourceLeakUrgent)
     );
     assert!(world.resolved() >= 1);
-    world.run(3600.0, |_, service, _| work(service, 50.0));
+    world.pass(1.0, |_, service, _| work(service, 50.0));
     assert_eq!(world.incidents().len(), 1, "nothing follows");
 }
 
@@ -337,7 +337,7 @@ fn a_quiet_night_is_no_release_of_lost_reuse() {
     world.run(120.0, |_, service, _| churn(service, 50.0, 0.0));
     world.run(120.0, |_, service, _| churn(service, 50.0, 1.0));
     assert!(world.only_incident().is_living());
-    world.run(8.0 * 3600.0, |_, _, _| {});
+    world.pass(8.0, |_, _, _| {});
     assert!(world.only_incident().is_living(), "no exchanges, no news");
     world.run(120.0, |_, service, _| churn(service, 50.0, 0.0));
     assert_eq!(world.only_incident().state, State::Ended(End::Released));
@@ -449,4 +449,53 @@ fn a_leak_that_comes_back_soon_is_the_same_incident() {
         2,
         "after more than an hour it is another"
     );
+}
+
+#[test]
+fn what_is_convicted_first_does_not_carry_what_explains_it() {
+    let mut world = World::gateway();
+    world.run(60.0, |_, service, _| work(service, 50.0));
+    let mut scrapes = 0;
+    world.run(60.0, |_, service, _| {
+        scrapes += 1;
+        leak(service, &[("resource_ledger_orphaned", &CONNECTION)], 10.0);
+        if scrapes >= 3 {
+            leak(service, &[("resource_ledger_orphaned", &TASK)], 10.0);
+        }
+    });
+    let incident = world.only_incident();
+    assert_eq!(
+        (incident.resource.as_deref(), incident.cause),
+        (Some("fan_out_task"), Cause::TimeoutWithoutCancellation)
+    );
+}
+
+#[test]
+fn a_resource_without_upstream_that_leaks_later_is_an_incident_of_its_own() {
+    let mut world = World::gateway();
+    let session = [("resource", "db_session")];
+    world.run(60.0, |_, service, _| {
+        work(service, 50.0);
+        service.add("resource_ledger_orphaned", &session, 0.0);
+    });
+    world.run(60.0, |_, service, _| {
+        leak(service, &[("resource_ledger_orphaned", &BODY)], 10.0);
+    });
+    world.run(60.0, |_, service, _| {
+        leak(service, &[("resource_ledger_orphaned", &BODY)], 10.0);
+        service.add("resource_ledger_orphaned", &session, 1.0);
+    });
+    let resources: Vec<_> = world
+        .incidents()
+        .iter()
+        .map(|own| own.resource.clone().unwrap())
+        .collect();
+    assert_eq!(resources, ["response_body", "db_session"]);
+    world.run(180.0, |_, service, _| {
+        work(service, 50.0);
+        service.add("resource_ledger_orphaned", &session, 1.0);
+        release(service);
+    });
+    let states: Vec<_> = world.incidents().iter().map(|own| own.state).collect();
+    assert_eq!(states, [State::Ended(End::Released), State::Growing]);
 }

@@ -28,7 +28,7 @@ fn a_target_that_cannot_be_scraped_keeps_its_alert() {
     let mut world = leaking_world();
     let before = world.started();
     world.service("a:9901").is_down = true;
-    world.run(24.0 * 3600.0, |_, _, _| {});
+    world.pass(24.0, |_, _, _| {});
     assert!(world.only_incident().is_living());
     assert!(world.is_firing(AlertName::ResourceLeak));
     assert_eq!(world.started(), before, "one alert, the same startsAt");
@@ -39,14 +39,14 @@ fn a_target_that_cannot_be_scraped_keeps_its_alert() {
 fn a_series_that_vanishes_ends_nothing() {
     let mut world = leaking_world();
     world.service("a:9901").vanish("resource_ledger_orphaned");
-    world.run(3.0 * 3600.0, |_, _, _| {});
+    world.pass(3.0, |_, _, _| {});
     assert!(world.only_incident().is_living());
 }
 
 #[test]
 fn a_quiet_night_ends_nothing_that_is_held() {
     let mut world = leaking_world();
-    world.run(10.0 * 3600.0, |_, _, _| {});
+    world.pass(10.0, |_, _, _| {});
     assert_eq!(world.only_incident().state, State::Stalled);
     assert!(world.is_firing(AlertName::ResourceLeak));
 }
@@ -126,7 +126,7 @@ fn a_restart_that_hides_the_leak_is_the_same_incident() {
 fn a_successor_without_load_proves_nothing() {
     let mut world = leaking_world();
     world.replace("a:9901");
-    world.run(6.0 * 3600.0, |_, service, _| {
+    world.pass(6.0, |_, service, _| {
         service.add("resource_ledger_opened_total", &BODY, 0.0);
         service.add("resource_ledger_orphaned", &BODY, 0.0);
     });
@@ -160,7 +160,7 @@ fn a_workload_that_is_listed_no_more_is_gone_after_two_hours() {
         Some(stored),
         at(without.now),
     );
-    without.run(2.0 * 3600.0 - 60.0, |_, service, _| work(service, 50.0));
+    without.pass(2.0 - 1.0 / 60.0, |_, service, _| work(service, 50.0));
     assert!(without.only_incident().is_living());
     assert!(without.is_firing(AlertName::ResourceLeak));
     without.run(120.0, |_, service, _| work(service, 50.0));

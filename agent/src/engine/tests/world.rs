@@ -108,11 +108,36 @@ impl World {
     }
 
     /// One interval: every service is changed, scraped, and everything judged.
-    pub(crate) fn step(&mut self, mut change: impl FnMut(&str, &mut Service, f64)) {
-        self.now += self.interval();
+    pub(crate) fn step(&mut self, change: impl FnMut(&str, &mut Service, f64)) {
+        self.step_by(self.interval(), change);
+    }
+
+    /// `seconds` of steps.
+    pub(crate) fn run(&mut self, seconds: f64, change: impl FnMut(&str, &mut Service, f64)) {
+        self.run_by(self.interval(), seconds, change);
+    }
+
+    /// Hours in which nothing happens that a scrape a minute would miss.
+    pub(crate) fn pass(&mut self, hours: f64, change: impl FnMut(&str, &mut Service, f64)) {
+        self.run_by(60.0, hours * 3600.0, change);
+    }
+
+    fn run_by(
+        &mut self,
+        interval: f64,
+        seconds: f64,
+        mut change: impl FnMut(&str, &mut Service, f64),
+    ) {
+        let steps = (seconds / interval).round() as usize;
+        for _ in 0..steps {
+            self.step_by(interval, &mut change);
+        }
+    }
+
+    fn step_by(&mut self, interval: f64, mut change: impl FnMut(&str, &mut Service, f64)) {
+        self.now += interval;
         let now = self.now;
-        let targets = self.config.targets();
-        for target in &targets {
+        for target in &self.config.targets() {
             let Some(service) = self.services.get_mut(&*target.instance) else {
                 continue;
             };
@@ -121,14 +146,6 @@ impl World {
             self.engine.scraped(&scrape);
         }
         self.evaluate();
-    }
-
-    /// `seconds` of steps.
-    pub(crate) fn run(&mut self, seconds: f64, mut change: impl FnMut(&str, &mut Service, f64)) {
-        let steps = (seconds / self.interval()).round() as usize;
-        for _ in 0..steps {
-            self.step(&mut change);
-        }
     }
 
     pub(crate) fn evaluate(&mut self) {

@@ -109,12 +109,6 @@ impl LeakingSignal {
 }
 
 impl Incident {
-    /// Whether a sighting is of the carrying signal.
-    fn is_carried_by(&self, sighting: &Sighting) -> bool {
-        self.signal == *sighting.signal
-            && (self.resource.is_none() || self.resource.as_deref() == sighting.resource.as_deref())
-    }
-
     /// Renews the figures of the case and of every signal from what leaks now.
     pub(super) fn weigh(&mut self, now: Timestamp, sightings: &[&Sighting]) {
         for signal in &mut self.signals {
@@ -132,7 +126,10 @@ impl Incident {
         let carriers: Vec<&Sighting> = sightings
             .iter()
             .copied()
-            .filter(|own| self.is_carried_by(own))
+            .filter(|own| {
+                let (resource, upstream) = (own.resource.as_deref(), own.upstream.as_deref());
+                self.is_carried_by(&own.signal, resource, upstream)
+            })
             .collect();
         if carriers.iter().any(|own| own.is_convicted()) {
             let peak = self.evidence.peak;

@@ -9,9 +9,7 @@ use leak_detect::Timestamp;
 
 use crate::diagnosis::{self, Cause, Context, Symptom};
 use crate::incident::book::findings;
-use crate::incident::{
-    Curve, Family, Incident, IncidentId, Rank, Sighting, SignalKind, State, Witness,
-};
+use crate::incident::{Curve, Family, Incident, IncidentId, Rank, Sighting, State, Witness};
 use crate::labels::Labels;
 
 /// Sightings that are one new incident.
@@ -221,15 +219,5 @@ pub(super) fn words(signal: &str, resource: Option<&str>) -> String {
     match resource {
         Some(resource) => format!("{signal} of {resource}"),
         None => signal.to_owned(),
-    }
-}
-
-impl Sighting {
-    /// Whether this is a ledger's entry that is held, or a connection that is churned: what has an upstream.
-    pub(crate) fn is_of_ledger(&self) -> bool {
-        matches!(
-            self.kind,
-            SignalKind::Orphaned | SignalKind::Overdue | SignalKind::Open | SignalKind::Churn
-        )
     }
 }
