@@ -1,12 +1,14 @@
 //! The agent: watches services with a Prometheus endpoint and pages when something they hold grows without bound.
 //!
-//! It is a library that starts and stops in-process (`agent::Agent::start`); `main.rs` parses the command line and waits for a signal.
+//! It is a library that starts and stops in-process ([`agent::Agent::start`]); `main.rs` parses the command line and waits for a signal.
 //! Values in, verdict out: what decides ([`engine`] and below it) is pure, takes `now` as an argument and knows no network, clock or runtime.
 //!
 //! # Layout
 //!
 //! In reading order:
 //!
+//! - [`command`]: the command line.
+//! - [`agent`]: starts and stops everything; the event loop that owns the engine.
 //! - [`config`]: the configuration, in Prometheus' words, with every mistake at once.
 //! - [`labels`]: label sets.
 //! - [`catalogue`]: which series must not grow for ever, and which explain them.
@@ -23,13 +25,17 @@
 //! - [`notify`]: every alert to every Alertmanager.
 //! - [`state`]: what outlives the agent's process.
 //! - [`witness`]: a leaking target, asked where it leaks.
+//! - `web`: the page, the API.
+//! - `telemetry`: the agent's own metrics.
 //! - [`clock`]: the one file that reads the clock.
 //! - [`quantity`]: numbers as people read them: counts, bytes, durations, moments.
 //! - [`plot`]: one series with its fit drawn into the future, as SVG.
 
+pub mod agent;
 pub mod alert;
 pub mod catalogue;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod diagnosis;
 pub mod discovery;
@@ -44,5 +50,7 @@ pub mod plot;
 pub mod quantity;
 pub mod scrape;
 pub mod state;
+mod telemetry;
+mod web;
 pub mod witness;
 pub mod workload;

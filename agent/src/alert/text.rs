@@ -40,7 +40,7 @@ pub fn annotations(
 }
 
 /// One line: who, what, how much.
-fn summary(incident: &Incident, name: AlertName) -> String {
+pub(crate) fn summary(incident: &Incident, name: AlertName) -> String {
     let what = format!(
         "{}: {}",
         workload_words(&incident.workload),
@@ -97,7 +97,8 @@ fn what_is_wrong(incident: &Incident) -> String {
     }
 }
 
-fn carrier_kind(incident: &Incident) -> SignalKind {
+/// What kind of signal carries the incident.
+pub(crate) fn carrier_kind(incident: &Incident) -> SignalKind {
     incident
         .signals
         .iter()
@@ -229,7 +230,7 @@ fn runs_out(incident: &Incident) -> Option<String> {
     ))
 }
 
-fn cause_sentence(cause: Cause) -> &'static str {
+pub(crate) fn cause_sentence(cause: Cause) -> &'static str {
     match cause {
         Cause::TimeoutWithoutCancellation => {
             "the answer goes out at the deadline, but the tasks behind it are not cancelled and live on with all they hold."

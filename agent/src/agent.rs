@@ -1,0 +1,171 @@
+//! The agent: what it is made of, how it starts and how it ends. Everything it does then is in [`event_loop`].
+//!
+//! It starts and stops in-process, any number of times, on ports that may be chosen by the system; dropping [`Running`] ends every task it has.
+//! Nothing is bound or opened before the whole configuration is known to be in order, and the end loses nothing: what was scraped is judged into
+//! the stored state, what is queued is sent, and no alert is resolved because the agent went away.
+
+mod event_loop;
+mod reader;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use resource_ledger::{Labels, Ledger, ServiceTaskOutcome, Settings, Task};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::notify::{Notifier, NotifyError};
+use crate::state::{Opened, SetAside, StateError, Store};
+use crate::web;
+use crate::witness::{Witness, WitnessError};
+use event_loop::EventLoop;
+pub(crate) use reader::{Reader, Seen};
+
+/// Scrapes that may wait to be judged; beyond them the scraping waits.
+const SCRAPES_WAITING: usize = 256;
+/// Readers that may wait for their copy; beyond them a reader waits before it may ask.
+const READERS_WAITING: usize = 64;
+
+/// Why an agent could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The web listener's address is taken, or not ours.
+    #[error("the web interface cannot listen on {address}")]
+    Listen {
+        /// `web.listen`.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The state cannot be used.
+    #[error("the agent's state cannot be used")]
+    State(#[from] StateError),
+    /// No HTTP client can be made for targets.
+    #[error("no HTTP client can be made")]
+    Client(#[from] reqwest::Error),
+    /// No HTTP client can be made for Alertmanagers.
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
+    /// No HTTP client can be made for evidence.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+}
+
+/// Starts agents.
+#[derive(Debug)]
+pub struct Agent;
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Running {
+    web: SocketAddr,
+    shutdown: CancellationToken,
+    event_loop: Task<()>,
+    interface: Task<()>,
+}
+
+impl Agent {
+    /// Opens the state, binds the web listener and begins to watch.
+    ///
+    /// # Errors
+    /// Why it could not: nothing is left running then.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn start(mut config: Config) -> Result<Running, StartError> {
+        let address = config.web.listen;
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|source| StartError::Listen { address, source })?;
+        let web = listener
+            .local_addr()
+            .map_err(|source| StartError::Listen { address, source })?;
+        // Links in alerts name the port that the system has chosen.
+        config.web.listen = web;
+        let config = Arc::new(config);
+        let ledger = Ledger::new(Settings::default());
+        let started_at = clock::now();
+        let Opened {
+            store,
+            saved,
+            set_aside,
+        } = Store::open(&config.storage.path, started_at)?;
+        if let Some(SetAside {
+            to,
+            reason,
+            is_whole,
+        }) = set_aside
+        {
+            tracing::error!(to = %to.display(), reason, is_whole, "the state was damaged and is set aside");
+        }
+        let targets = config.targets();
+        let engine = Engine::new(&config, targets.clone(), saved, started_at);
+        let (scraped, scrapes) = mpsc::channel(SCRAPES_WAITING);
+        let catalogue = Arc::new(config.catalogue());
+        let scraping = crate::scrape::spawn(
+            &targets,
+            &catalogue,
+            &config.global.external_labels,
+            &scraped,
+            &ledger,
+        )?;
+        let notifier = Notifier::start(&config.alerting.alertmanagers, &ledger)?;
+        let (reader, readers) = reader::channel(READERS_WAITING);
+        let shutdown = CancellationToken::new();
+        let account = ledger.account::<ServiceTaskOutcome>(Labels::new());
+        let event_loop = EventLoop {
+            witness: Witness::new()?,
+            asked: resource_ledger::TaskSet::new(),
+            asking: account.clone(),
+            known_alerts: Default::default(),
+            engine,
+            store,
+            notifier,
+            scrapes,
+            scraping,
+            readers,
+            started_at,
+            ledger: ledger.clone(),
+            config: Arc::clone(&config),
+            shutdown: shutdown.clone(),
+        };
+        let router = web::router(reader);
+        let interface = web::serve(listener, router, ledger.clone(), shutdown.clone());
+        tracing::info!(%web, targets = targets.len(), dry_run = config.alerting.dry_run, "the agent watches");
+        Ok(Running {
+            web,
+            shutdown,
+            event_loop: ledger.spawn(account.open(), event_loop.run()),
+            interface: ledger.spawn(account.open(), interface),
+        })
+    }
+}
+
+impl Running {
+    /// Where the web interface listens.
+    pub fn web_addr(&self) -> SocketAddr {
+        self.web
+    }
+
+    /// Ends the agent: stores everything, sends what is queued within a bound, answers the requests under way. No alert is resolved by it.
+    pub async fn shutdown(self) {
+        self.shutdown.cancel();
+        for (task, name) in [
+            (self.event_loop, "event loop"),
+            (self.interface, "web interface"),
+        ] {
+            if let Err(error) = task.join().await {
+                tracing::error!(%error, name, "a task of the agent ended badly");
+            }
+        }
+        tracing::info!("the agent has ended");
+    }
+
+    /// Ends when the agent has ended by itself, which it does only through a defect.
+    pub async fn ended(&mut self) {
+        let _ = (&mut self.event_loop).await;
+    }
+}

@@ -1,0 +1,222 @@
+//! The one loop that owns the agent's state: an event comes in, the engine judges, and what it wants done is done, in its order.
+//!
+//! What must outlive the process is stored before anybody is told: after a kill at any instant, the agent knows at least what the world knows.
+//! Where storing fails, people are told all the same: a doubled notification after a restart is better than none.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leak_detect::Timestamp;
+use resource_ledger::{Account, Ledger, ServiceTaskOutcome, TaskSet};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::reader::{Look, Seen};
+use crate::alert::AlertState;
+use crate::clock;
+use crate::config::Config;
+use crate::engine::{Effects, Engine, EvidenceRequest, StateChange, Witnessed};
+use crate::incident::IncidentId;
+use crate::labels::Labels;
+use crate::notify::Notifier;
+use crate::scrape::Scrape;
+use crate::state::Store;
+use crate::witness::Witness;
+
+/// Targets asked for evidence at a time; an evaluation that wants more asks later.
+const MAX_QUESTIONS: usize = 32;
+/// How long what is queued may take to be sent when the agent ends.
+const SENDING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Everything that can happen to the agent.
+enum Event {
+    /// A target was scraped.
+    Scraped(Scrape),
+    /// It is time to judge.
+    Due,
+    /// A leaking target has answered, or could not.
+    Witnessed(IncidentId, Witnessed),
+    /// Somebody wants to see.
+    Looked(Look),
+    /// The agent is to end.
+    Ended,
+}
+
+/// The loop and all that it owns.
+pub(super) struct EventLoop {
+    pub(super) engine: Engine,
+    pub(super) store: Store,
+    pub(super) notifier: Notifier,
+    pub(super) witness: Witness,
+    /// Questions under way.
+    pub(super) asked: TaskSet<(IncidentId, Witnessed)>,
+    pub(super) asking: Account<ServiceTaskOutcome>,
+    pub(super) scrapes: mpsc::Receiver<Scrape>,
+    /// The scraping tasks; dropping them ends the scraping.
+    pub(super) scraping: TaskSet<()>,
+    pub(super) readers: mpsc::Receiver<Look>,
+    /// Alerts as they were logged last.
+    pub(super) known_alerts: BTreeMap<Labels, AlertState>,
+    pub(super) started_at: Timestamp,
+    pub(super) ledger: Ledger,
+    pub(super) config: Arc<Config>,
+    pub(super) shutdown: CancellationToken,
+}
+
+impl EventLoop {
+    /// Runs until the shutdown.
+    pub(super) async fn run(mut self) {
+        let mut due = self.next_due();
+        loop {
+            match self.next_event(due).await {
+                Event::Scraped(scrape) => self.scraped(&scrape),
+                Event::Due => {
+                    self.evaluate();
+                    due = self.next_due();
+                }
+                Event::Witnessed(incident, answer) => {
+                    self.engine.evidence(&incident, answer, clock::now())
+                }
+                Event::Looked(look) => look(&self.seen()),
+                Event::Ended => break,
+            }
+        }
+        self.end().await;
+    }
+
+    async fn next_event(&mut self, due: Instant) -> Event {
+        loop {
+            tokio::select! {
+                // In this order: an agent that cannot keep up still ends, judges and shows itself, and lets scrapes wait.
+                biased;
+                () = self.shutdown.cancelled() => return Event::Ended,
+                () = tokio::time::sleep_until(due.into()) => return Event::Due,
+                Some(look) = self.readers.recv() => return Event::Looked(look),
+                Some(answer) = self.asked.join_next() => match answer {
+                    Ok((incident, answer)) => return Event::Witnessed(incident, answer),
+                    Err(error) => tracing::error!(%error, "a question for evidence ended badly"),
+                },
+                Some(scrape) = self.scrapes.recv() => return Event::Scraped(scrape),
+            }
+        }
+    }
+
+    fn next_due(&self) -> Instant {
+        clock::instant() + clock::until_next(clock::now(), self.config.global.evaluation_interval)
+    }
+
+    fn scraped(&mut self, scrape: &Scrape) {
+        if let Err(error) = &scrape.result {
+            tracing::debug!(target = %scrape.target.url, %error, "a scrape failed");
+        }
+        self.engine.scraped(scrape);
+    }
+
+    fn evaluate(&mut self) {
+        let Effects {
+            save,
+            notifications,
+            fetch,
+            log,
+        } = self.engine.evaluate(clock::now());
+        for change in &log {
+            log_change(change);
+        }
+        if let Some(saved) = save
+            && let Err(error) = self.store.save(&saved)
+        {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the state cannot be stored"
+            );
+        }
+        self.log_alerts();
+        if !notifications.is_empty() {
+            self.notifier.send(&notifications);
+        }
+        for request in fetch {
+            self.ask(request);
+        }
+    }
+
+    fn ask(&mut self, request: EvidenceRequest) {
+        if self.asked.len() >= MAX_QUESTIONS {
+            let answer = Witnessed {
+                places: Err("too many targets are being asked already".to_owned()),
+            };
+            self.engine
+                .evidence(&request.incident, answer, clock::now());
+            return;
+        }
+        let witness = self.witness.clone();
+        self.asked.spawn(self.asking.open(), async move {
+            let places = witness
+                .ask(&request)
+                .await
+                .map_err(|error| error.to_string());
+            (request.incident, Witnessed { places })
+        });
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            now: clock::now(),
+            started_at: self.started_at,
+            config: &self.config,
+            engine: &self.engine,
+            notifier: &self.notifier,
+            ledger: &self.ledger,
+        }
+    }
+
+    /// Says once what each alert has become: without an Alertmanager the log is where it is read.
+    fn log_alerts(&mut self) {
+        let mut known = BTreeMap::new();
+        for alert in self.engine.alerts() {
+            if self.known_alerts.get(&alert.labels) != Some(&alert.state) {
+                let summary = alert.annotations.get("summary").unwrap_or_default();
+                match alert.state {
+                    AlertState::Pending => {
+                        tracing::info!(labels = %alert.labels, summary, "alert pending")
+                    }
+                    AlertState::Firing => {
+                        tracing::warn!(labels = %alert.labels, summary, "alert firing")
+                    }
+                    AlertState::Resolved => {
+                        tracing::info!(labels = %alert.labels, "alert resolved")
+                    }
+                }
+            }
+            known.insert(alert.labels.clone(), alert.state);
+        }
+        self.known_alerts = known;
+    }
+
+    /// Judges nothing more; keeps everything.
+    async fn end(mut self) {
+        drop(self.scraping);
+        while let Ok(scrape) = self.scrapes.try_recv() {
+            self.engine.scraped(&scrape);
+        }
+        self.asked.shutdown().await;
+        if let Err(error) = self.store.save(&self.engine.saved()) {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the state cannot be stored at the end"
+            );
+        }
+        self.notifier.close(SENDING_TIMEOUT).await;
+    }
+}
+
+fn log_change(change: &StateChange) {
+    let StateChange {
+        incident,
+        workload,
+        identity,
+        cause,
+        ..
+    } = change;
+    tracing::info!(%incident, %workload, %identity, cause, "{}", change.change.sentence());
+}

@@ -1,0 +1,70 @@
+//! The command line.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// Watches services with a Prometheus endpoint and pages when something they hold grows without bound.
+#[derive(Debug, Parser)]
+#[command(
+    name = "leak-agent",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit status: 0 after an end by SIGTERM or SIGINT, 64 for a mistake in the command line or the configuration, 1 for any other failure. \
+RUST_LOG sets the log's level, for example RUST_LOG=debug."
+)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Watches, judges and alerts until SIGTERM or SIGINT. What it knows survives in `storage.path`.
+    Run {
+        /// The configuration, in Prometheus' words; agent.example.yml documents every key.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// How log lines are written, to standard error.
+        #[arg(long, value_enum, default_value_t)]
+        log_format: LogFormat,
+    },
+    /// Reports every mistake in a configuration, each with its key and line, and exits 64 if there is one. Binds and sends nothing.
+    Check {
+        /// The configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// Writes the log of this process to standard error, INFO and above unless `RUST_LOG` says otherwise. Once.
+    ///
+    /// # Panics
+    /// Where the process has a global tracing subscriber already.
+    pub fn install(self) {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let lines = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr);
+        match self {
+            Self::Text => lines.init(),
+            Self::Json => lines.json().init(),
+        }
+    }
+}

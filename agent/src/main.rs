@@ -1,0 +1,66 @@
+//! Reads the command line and the configuration, and runs the agent until it is told to end.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use leak_agent::agent::Agent;
+use leak_agent::command::{Action, CommandLine, LogFormat};
+use leak_agent::config::{Config, ConfigError};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// `EX_USAGE` of sysexits.h: the command line or the configuration is wrong.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    let done = match &line.action {
+        Action::Check { config } => check(config),
+        Action::Run { config, log_format } => run(config, *log_format),
+    };
+    let Err(error) = done else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("leak-agent: {error:#}");
+    ExitCode::from(if error.is::<ConfigError>() { USAGE } else { 1 })
+}
+
+fn check(path: &Path) -> anyhow::Result<()> {
+    Config::load(path)?;
+    println!("{}: no mistakes", path.display());
+    Ok(())
+}
+
+fn run(path: &Path, log_format: LogFormat) -> anyhow::Result<()> {
+    let config = Config::load(path)?;
+    log_format.install();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate())?;
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        let mut agent = Agent::start(config).await?;
+        let ended = tokio::select! {
+            () = stop(&mut terminated, &mut interrupted) => Ok(()),
+            () = agent.ended() => Err(anyhow::anyhow!("the agent ended by itself; the log says why")),
+        };
+        tokio::select! {
+            () = agent.shutdown() => ended,
+            () = stop(&mut terminated, &mut interrupted) => anyhow::bail!("stopped at once by a second signal"),
+        }
+    })
+}
+
+async fn stop(terminated: &mut Signal, interrupted: &mut Signal) {
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+    }
+}

@@ -1,0 +1,113 @@
+//! How the agent itself is doing.
+
+use crate::agent::Seen;
+use crate::telemetry::text::{Exposition, Kind};
+
+pub(super) fn write(exposition: &mut Exposition, seen: &Seen<'_>) {
+    judging(exposition, seen);
+    scraping(exposition, seen);
+    sending(exposition, seen);
+}
+
+fn judging(exposition: &mut Exposition, seen: &Seen<'_>) {
+    let counters = seen.engine.counters();
+    let mut family = exposition.family(
+        "leak_agent_last_evaluation_timestamp_seconds",
+        Kind::Gauge,
+        "When the agent judged last, in unix seconds. Much older than the evaluation interval, its silence says nothing.",
+    );
+    family.sample([], counters.last_evaluation.map_or(0.0, |at| at.seconds()));
+    let mut family = exposition.family(
+        "leak_agent_series_watched",
+        Kind::Gauge,
+        "Series that are watched now.",
+    );
+    family.sample([], counters.series_watched as f64);
+    let mut family = exposition.family(
+        "leak_agent_series_dropped_total",
+        Kind::Counter,
+        "Samples of series that were left unwatched or unreported because a limit was reached, by the limit.",
+    );
+    for (reason, number) in &counters.dropped {
+        family.sample([("reason", *reason)], *number as f64);
+    }
+    family.sample(
+        [("reason", "incident_limit")],
+        counters.incidents_refused as f64,
+    );
+    family.sample([("reason", "alert_limit")], counters.alerts_refused as f64);
+    let mut family = exposition.family(
+        "leak_agent_overrides",
+        Kind::Gauge,
+        "Overrides of the configuration: active, or expired and not obeyed.",
+    );
+    family.sample([("state", "active")], counters.overrides_active as f64);
+    family.sample([("state", "expired")], counters.overrides_expired as f64);
+}
+
+fn scraping(exposition: &mut Exposition, seen: &Seen<'_>) {
+    let mut family = exposition.family(
+        "leak_agent_samples_total",
+        Kind::Counter,
+        "Samples in the bodies of all scrapes, watched or not.",
+    );
+    family.sample([], seen.engine.counters().samples as f64);
+    let mut family = exposition.family(
+        "leak_agent_target_up",
+        Kind::Gauge,
+        "Whether the last scrape of a target succeeded: 1, else 0.",
+    );
+    for target in seen.engine.targets() {
+        let Some(_) = target.health().last_scrape else {
+            continue;
+        };
+        let labels = [
+            ("job", &*target.target().job),
+            ("instance", &*target.target().instance),
+        ];
+        family.sample(labels, f64::from(u8::from(target.health().error.is_none())));
+    }
+    let mut family = exposition.family(
+        "leak_agent_scrape_duration_seconds",
+        Kind::Gauge,
+        "How long the last scrape of a target took.",
+    );
+    for target in seen.engine.targets() {
+        let Some(_) = target.health().last_scrape else {
+            continue;
+        };
+        let labels = [
+            ("job", &*target.target().job),
+            ("instance", &*target.target().instance),
+        ];
+        family.sample(labels, target.health().duration_seconds);
+    }
+}
+
+fn sending(exposition: &mut Exposition, seen: &Seen<'_>) {
+    let deliveries = seen.notifier.deliveries();
+    let mut family = exposition.family(
+        "leak_agent_notifications_total",
+        Kind::Counter,
+        "Alerts by what became of them at each attempt to deliver them: ok, refused, failed (and tried again) or dropped.",
+    );
+    for own in &deliveries {
+        for (result, number) in &own.results {
+            family.sample(
+                [("alertmanager", &*own.alertmanager), ("result", *result)],
+                *number as f64,
+            );
+        }
+    }
+    let mut family = exposition.family(
+        "leak_agent_notification_queue_length",
+        Kind::Gauge,
+        "Alerts that wait to be delivered.",
+    );
+    for own in &deliveries {
+        family.sample(
+            [("alertmanager", &*own.alertmanager)],
+            own.queue_length as f64,
+        );
+    }
+}

@@ -1,0 +1,362 @@
+//! One incident, from its headline to its last detail, in the order in which one asks at night: what, how bad, what to do, where, why it is believed.
+
+use leak_detect::{Bucket, Tier};
+use maud::{Markup, html};
+
+use crate::agent::Seen;
+use crate::alert::{Alert, AlertState};
+use crate::incident::{Incident, IncidentId, State};
+use crate::plot::{Line, Mark, Plot, Point};
+use crate::quantity::{Unit, count, duration, moment};
+use crate::web::words;
+
+/// What the page of one incident shows.
+pub(super) struct LeakView {
+    pub(super) incident: Incident,
+    /// The alerts of this incident.
+    pub(super) alerts: Vec<Alert>,
+    /// What to do first.
+    pub(super) first_action: String,
+    /// What the detector remembers of the carrying series, where it is one: the line from before the conviction.
+    pub(super) history: Vec<Point>,
+    /// The present, in unix seconds.
+    pub(super) now: f64,
+    /// Longer than this between two values, in seconds, and the line is broken.
+    pub(super) gap_seconds: f64,
+}
+
+impl LeakView {
+    /// A copy of one incident and the address of its page; `None` where it is not known.
+    pub(super) fn of(seen: &Seen<'_>, id: &IncidentId) -> Option<(Self, String)> {
+        let engine = seen.engine;
+        let incident = engine.incident(id)?;
+        let slowest = engine
+            .targets()
+            .map(|own| own.target().interval)
+            .max()
+            .unwrap_or_default();
+        let view = Self {
+            alerts: engine
+                .alerts()
+                .filter(|alert| alert.incident == *id)
+                .cloned()
+                .collect(),
+            first_action: engine.first_action_of(incident),
+            history: history(seen, incident),
+            now: seen.now.seconds(),
+            gap_seconds: slowest.as_secs_f64() * 5.0,
+            incident: incident.clone(),
+        };
+        Some((view, engine.page_of(incident)))
+    }
+
+    /// The unit of the carrying signal.
+    pub(super) fn unit(&self) -> Unit {
+        Unit::of_metric(&self.incident.signal)
+    }
+
+    /// The picture of the carrying signal.
+    pub(super) fn plot(&self) -> Plot {
+        let incident = &self.incident;
+        let evidence = &incident.evidence;
+        let is_level = words::is_level(incident);
+        let ended = incident.ended_at.map(|at| at.seconds());
+        let own_limit = evidence
+            .exhaustion
+            .as_ref()
+            .filter(|own| own.signal == incident.signal);
+        let mut marks = vec![Mark {
+            at: incident.convicted_at.seconds(),
+            label: "convicted".to_owned(),
+        }];
+        if let Some(ended) = ended {
+            marks.push(Mark {
+                at: ended,
+                label: incident.state.word().to_owned(),
+            });
+        }
+        let curve = incident
+            .curve
+            .points()
+            .map(|(at, value)| Point::single(at.seconds(), value));
+        let mut points = self.history.clone();
+        if let (Tier::Exact, [], Some(first)) =
+            (evidence.tier, &*points, incident.curve.points().next())
+        {
+            // What a correct program never has was none before it began.
+            let began = incident.onset.seconds();
+            points.extend((began < first.0.seconds()).then_some(Point::single(began, 0.0)));
+        }
+        let remembered = points.last().map_or(f64::NEG_INFINITY, |last| last.at);
+        points.extend(curve.filter(|point| point.at > remembered));
+        Plot {
+            title: words::subject(incident),
+            unit: self.unit(),
+            points,
+            gap_seconds: self.gap_seconds,
+            // Of what is over there is no future, and what is churned does not grow.
+            fit: (ended.is_none() && is_level).then_some(Line {
+                start: evidence.fit_start.seconds(),
+                start_value: evidence.fit_start_value,
+                slope: evidence.fit_slope,
+            }),
+            limit: own_limit.map(|own| own.limit),
+            onset: Some(incident.onset.seconds()),
+            marks,
+            now: ended.map_or(self.now, |ended| ended.min(self.now)),
+        }
+    }
+}
+
+/// The history of the series that carries a living incident, if it is a single one.
+fn history(seen: &Seen<'_>, incident: &Incident) -> Vec<Point> {
+    let identity = incident.identity().without("signal");
+    let mut carrying = seen.engine.series().filter(|series| {
+        series.signal() == incident.signal
+            && series.labels().includes(&identity)
+            && incident
+                .instances
+                .contains_key(&series.target().labels.to_string())
+    });
+    match (carrying.next(), carrying.next()) {
+        (Some(only), None) if incident.is_living() => {
+            let middle = |bucket: &Bucket| bucket.start.seconds() + bucket.seconds / 2.0;
+            let point = |bucket: &Bucket| Point {
+                at: middle(bucket),
+                low: bucket.minimum,
+                value: bucket.mean,
+                high: bucket.maximum,
+            };
+            only.history().iter().map(point).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Badges: how urgent, where it stands.
+pub(super) fn tags(incident: &Incident) -> Markup {
+    html! {
+        ul.tags {
+            @if !incident.is_living() { li.tag.good { "over" } }
+            @else if incident.urgent.is_some() { li.tag.bad { "urgent" } }
+            @else { li.tag.warn { "ticket" } }
+            li.tag { (words::state(incident.state)) }
+            li.tag { code { (incident.cause) } }
+            @if incident.silenced { li.tag { "silenced by an override" } }
+            @if incident.ticket_only { li.tag { "never pages, by an override" } }
+        }
+    }
+}
+
+/// The content of the page.
+pub(super) fn page(view: &LeakView) -> Markup {
+    let incident = &view.incident;
+    let tone = match (incident.is_living(), incident.urgent.is_some()) {
+        (false, _) => "banner good",
+        (true, true) => "banner bad",
+        (true, false) => "banner warn",
+    };
+    html! {
+        section class=(tone) {
+            h1 { (words::headline(incident)) }
+            (tags(incident))
+            p { (words::cause(incident.cause)) }
+            @if let Some(urgency) = &incident.urgent { p { strong { "It cannot wait: " (urgency.sentence()) } } }
+        }
+        @if incident.is_living() {
+            section.card.first {
+                h3 { "Do first" }
+                p { (view.first_action) }
+            }
+        }
+        (figure(view))
+        (facts(view))
+        (places(incident))
+        (signals(incident))
+        (instances(view))
+        (reasons(incident))
+        (timeline(view))
+    }
+}
+
+/// The picture, in a size that suits the screen.
+fn figure(view: &LeakView) -> Markup {
+    let id = &view.incident.id;
+    html! {
+        figure.figure {
+            picture {
+                source media="(max-width: 34rem)" srcset=(format!("{id}.svg?size=narrow"));
+                img src=(format!("{id}.svg")) alt=(crate::plot::description(&view.plot())) width="960" height="380";
+            }
+        }
+    }
+}
+
+fn facts(view: &LeakView) -> Markup {
+    let incident = &view.incident;
+    let evidence = &incident.evidence;
+    let unit = view.unit();
+    let age = |at: f64| duration((view.now - at).max(0.0));
+    html! {
+        section.card {
+            dl {
+                dt { "Since" }
+                dd { time { (moment(incident.onset.seconds())) } " (" (age(incident.onset.seconds())) " ago)" }
+                dt { "Convicted" }
+                dd { (moment(incident.convicted_at.seconds())) ", " (duration(incident.convicted_at - incident.onset)) " after it began" }
+                @if let Some(ended) = incident.ended_at {
+                    dt { "Over" }
+                    dd { (moment(ended.seconds())) ", " (words::state(incident.state)) }
+                }
+                dt { "Held" }
+                dd { (unit.text(evidence.value)) " now, " (unit.text(evidence.peak)) " at most" }
+                @if incident.state == State::Growing && words::is_level(incident) {
+                    dt { "Growth" }
+                    dd {
+                        (unit.growth(evidence.growth_per_second.estimate))
+                        span.quiet { " (between " (unit.growth(evidence.growth_per_second.low)) " and " (unit.growth(evidence.growth_per_second.high)) ")" }
+                    }
+                }
+                @if let Some(exhaustion) = &evidence.exhaustion {
+                    dt { "Runs out" }
+                    dd {
+                        "in " (duration(exhaustion.seconds.estimate)) ", not before " (duration(exhaustion.seconds.low)) ": "
+                        code { (exhaustion.signal) } " of " (exhaustion.instance) " at " (Unit::of_metric(&exhaustion.signal).text(exhaustion.limit))
+                    }
+                }
+                dt { "Place" }
+                dd { @match incident.place() { Some(place) => code { (place) }, None => "not known" } }
+                @if let Some(upstream) = &incident.upstream { dt { "Upstream" } dd { (upstream) } }
+                @if let Some(route) = &incident.route { dt { "Route" } dd { code { (route) } } }
+                dt { "Signal" }
+                dd { code { (incident.signal) } @if let Some(resource) = &incident.resource { " of " code { (resource) } } }
+            }
+        }
+    }
+}
+
+fn places(incident: &Incident) -> Markup {
+    html! {
+        h2 { "Where it leaks" }
+        @if incident.places.is_empty() {
+            p { @match &incident.site { Some(site) => { "The metrics name the file " code { (site) } ". " } None => {} } (words::witness(&incident.witness)) }
+        } @else {
+            div.scroll {
+                table {
+                    caption { (words::witness(&incident.witness)) }
+                    thead { tr { th { "Place" } th { "What" } th.number { "How many" } th.number { "Oldest" } } }
+                    tbody {
+                        @for place in &incident.places {
+                            tr {
+                                td { code { (place.site) } }
+                                td { (words::place_kind(&place.kind)) }
+                                td.number { (count(place.count as f64)) }
+                                td.number { @match place.oldest_age_seconds { Some(age) => (duration(age)), None => "\u{2013}" } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Everything that leaks: the carrier, and what follows from it.
+fn signals(incident: &Incident) -> Markup {
+    html! {
+        h2 { "What leaks with it" }
+        div.scroll {
+            table {
+                caption { "The first explains the others: a task holds its call, a call its connection, a connection its descriptor." }
+                thead { tr { th { "Signal" } th { "What" } th.number { "Now" } th.number { "Growth" } th { "Since" } } }
+                tbody {
+                    @for signal in &incident.signals {
+                        @let unit = Unit::of_metric(&signal.signal);
+                        tr {
+                            td { code { (signal.signal) } }
+                            td { (words::signal(signal.kind, &signal.signal, signal.resource.as_deref())) }
+                            td.number { (unit.text(signal.value)) }
+                            td.number { (unit.growth(signal.growth_per_second.estimate)) }
+                            td { time { (moment(signal.since.seconds())) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn instances(view: &LeakView) -> Markup {
+    let unit = view.unit();
+    html! {
+        h2 { "Instances" }
+        div.scroll {
+            table {
+                thead { tr { th { "Instance" } th.number { "Holds" } th { "Since" } th { "State" } } }
+                tbody {
+                    @for instance in view.incident.instances.values() {
+                        tr {
+                            td { (instance.instance) }
+                            td.number { (unit.text(instance.value)) }
+                            td { time { (moment(instance.since.seconds())) } }
+                            td { @match instance.cleared { Some(end) => (end.word()), None => "leaks" } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn reasons(incident: &Incident) -> Markup {
+    let evidence = &incident.evidence;
+    html! {
+        h2 { "Why it is believed" }
+        section.card {
+            p {
+                (count(evidence.samples as f64)) " samples, judged over " (duration(evidence.scale_seconds)) ". "
+                @match evidence.tier {
+                    Tier::Exact => "The target itself counts what a correct program never has: this is no estimate.",
+                    Tier::Level => "A level, judged by its lower envelope.",
+                }
+            }
+            @if !evidence.ruled_out.is_empty() {
+                p { "Ruled out:" }
+                dl {
+                    @for (what, how) in &evidence.ruled_out { dt { (what) } dd { (how) } }
+                }
+            }
+        }
+    }
+}
+
+/// What happened to the incident and to its alerts, in order.
+fn timeline(view: &LeakView) -> Markup {
+    let mut moments: Vec<(f64, String)> = view
+        .incident
+        .timeline
+        .iter()
+        .map(|own| (own.at.seconds(), own.what.clone()))
+        .collect();
+    for alert in &view.alerts {
+        let name = alert.name.word();
+        if let Some(at) = alert.fired_at {
+            moments.push((at.seconds(), format!("{name} fires")));
+        }
+        if let Some(at) = alert
+            .resolved_at
+            .filter(|_| alert.state == AlertState::Resolved)
+        {
+            moments.push((at.seconds(), format!("{name} is resolved")));
+        }
+    }
+    moments.sort_by(|one, other| one.0.total_cmp(&other.0));
+    html! {
+        h2 { "What happened" }
+        section.card {
+            ol.timeline {
+                @for (at, what) in &moments { li { time { (moment(*at)) } span { (what) } } }
+            }
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The addresses of the interface, and what each of them answers.
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use axum::{Router, response::Html};
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::agent::{Reader, Seen};
+use crate::alert::Alert;
+use crate::incident::{Incident, IncidentId};
+use crate::plot::{self, Size};
+use crate::telemetry;
+use crate::web::leak::LeakView;
+use crate::web::shell::{PAGE_POLICY, PICTURE_POLICY, STYLE, STYLE_PATH, Shell};
+use crate::web::view::Overview;
+use crate::web::{api, leak, suspects, words};
+
+/// After how many seconds a page reloads itself.
+const REFRESH_SECONDS: u32 = 15;
+/// A droplet, drawn by hand.
+const ICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M8 1C5 5.5 3 8 3 10.5a5 5 0 0 0 10 0C13 8 11 5.500 8 1z" fill="#1F6FD6"/></svg>"##;
+
+/// The whole interface, read-only.
+pub(crate) fn router(reader: Reader) -> Router {
+    Router::new()
+        .route("/", get(front))
+        .route("/leaks/{id}", get(incident))
+        .route("/api/v1/leaks", get(leaks))
+        .route("/api/v1/leaks/{id}", get(one_leak))
+        .route("/api/v1/alerts", get(alerts))
+        .route("/api/v1/targets", get(targets))
+        .route("/metrics", get(metrics))
+        .route("/-/healthy", get(|| async { "The agent is up.\n" }))
+        .route("/-/ready", get(ready))
+        .route(
+            STYLE_PATH,
+            get(|| async { picture_or_style("text/css; charset=utf-8", STYLE) }),
+        )
+        .route(
+            "/icon.svg",
+            get(|| async { picture_or_style("image/svg+xml", ICON) }),
+        )
+        .fallback(nowhere)
+        .with_state(reader)
+        .layer(from_fn(guard))
+}
+
+/// What every answer says to a browser, unless it has said so itself: load nothing, guess nothing, keep nothing, tell nobody.
+async fn guard(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let defaults: [(HeaderName, &str); 4] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in defaults {
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// How the reader wants a page.
+#[derive(Debug, Default, Deserialize)]
+struct Wanted {
+    /// `off`: the page does not reload itself.
+    refresh: Option<String>,
+    /// `narrow` or `low`: the picture for a phone, or for a list.
+    size: Option<String>,
+}
+
+impl Wanted {
+    fn page(&self, root: &'static str, title: &str, now: f64, content: Markup) -> Response {
+        let is_off = self.refresh.as_deref() == Some("off");
+        let shell = Shell {
+            root,
+            title,
+            now,
+            refresh_seconds: (!is_off).then_some(REFRESH_SECONDS),
+            toggle: if is_off { "?" } else { "?refresh=off" },
+        };
+        let policy = [(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)];
+        (policy, Html(shell.wrap(content).into_string())).into_response()
+    }
+
+    fn size(&self) -> Size {
+        match self.size.as_deref() {
+            Some("narrow") => Size::NARROW,
+            Some("low") => Size {
+                height: 240,
+                ..Size::WIDE
+            },
+            _ => Size::WIDE,
+        }
+    }
+}
+
+async fn front(State(reader): State<Reader>, Query(wanted): Query<Wanted>) -> Response {
+    let Ok(overview) = reader.look(Overview::of).await else {
+        return busy();
+    };
+    let content = suspects::page(&overview);
+    wanted.page(
+        "",
+        &suspects::title(&overview),
+        overview.now.seconds(),
+        content,
+    )
+}
+
+/// One incident: its page, or its picture where the address ends in `.svg`.
+async fn incident(
+    State(reader): State<Reader>,
+    Path(name): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Response {
+    let (id, is_picture) = name
+        .strip_suffix(".svg")
+        .map_or((&*name, false), |id| (id, true));
+    let view = match find(&reader, id).await {
+        Ok(Some((view, _))) => view,
+        Ok(None) => {
+            return missing(
+                "../",
+                "There is no such incident. One that is over is kept for 30 days.",
+            );
+        }
+        Err(busy) => return busy,
+    };
+    if !is_picture {
+        let title = format!("{} \u{b7} Leakwatch", words::subject(&view.incident));
+        return wanted.page("../", &title, view.now, leak::page(&view));
+    }
+    match plot::svg(&view.plot(), wanted.size()) {
+        Ok(svg) => {
+            let headers = [
+                (header::CONTENT_TYPE, "image/svg+xml"),
+                (header::CONTENT_SECURITY_POLICY, PICTURE_POLICY),
+            ];
+            (headers, svg).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, incident = id, "a plot cannot be drawn");
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The plot cannot be drawn; the log says why.\n",
+            )
+                .into_response()
+        }
+    }
+}
+
+/// The view of an incident and the address of its page, by the text that somebody gave for its id.
+async fn find(reader: &Reader, id: &str) -> Result<Option<(LeakView, String)>, Response> {
+    let Some(id) = IncidentId::parse(id) else {
+        return Ok(None);
+    };
+    reader
+        .look(move |seen| LeakView::of(seen, &id))
+        .await
+        .map_err(|_| busy())
+}
+
+/// Which leaks are wanted.
+#[derive(Debug, Default, Deserialize)]
+struct Chosen {
+    /// `living` or `ended`; both where absent.
+    state: Option<String>,
+}
+
+async fn leaks(State(reader): State<Reader>, Query(chosen): Query<Chosen>) -> Response {
+    let wanted = match chosen.state.as_deref() {
+        None => None,
+        Some("living") => Some(true),
+        Some("ended") => Some(false),
+        Some(_) => {
+            return failure(
+                StatusCode::BAD_REQUEST,
+                "bad_data",
+                "`state` is `living` or `ended`",
+            );
+        }
+    };
+    let look = move |seen: &Seen<'_>| -> Vec<(Incident, String, String)> {
+        let chosen = seen
+            .engine
+            .incidents()
+            .filter(|own| wanted.is_none_or(|living| own.is_living() == living));
+        chosen
+            .map(|own| {
+                (
+                    own.clone(),
+                    seen.engine.first_action_of(own),
+                    seen.engine.page_of(own),
+                )
+            })
+            .collect()
+    };
+    let Ok(mut found) = reader.look(look).await else {
+        return busy();
+    };
+    found.sort_by_key(|(own, _, _)| (!own.is_living(), own.urgent.is_none(), own.onset));
+    let list: Vec<_> = found
+        .iter()
+        .map(|(own, first_action, url)| api::leak(own, first_action, url))
+        .collect();
+    Json(api::success(json!({ "leaks": list }))).into_response()
+}
+
+async fn one_leak(State(reader): State<Reader>, Path(id): Path<String>) -> Response {
+    match find(&reader, &id).await {
+        Ok(Some((view, url))) => Json(api::success(api::whole_leak(&view, &url))).into_response(),
+        Ok(None) => failure(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is no such incident",
+        ),
+        Err(busy) => busy,
+    }
+}
+
+async fn alerts(State(reader): State<Reader>) -> Response {
+    let look = |seen: &Seen<'_>| -> Vec<(Alert, Option<f64>)> {
+        let value = |alert: &Alert| {
+            seen.engine
+                .incident(&alert.incident)
+                .map(|own| own.evidence.value)
+        };
+        seen.engine
+            .alerts()
+            .map(|alert| (alert.clone(), value(alert)))
+            .collect()
+    };
+    match reader.look(look).await {
+        Ok(found) => Json(api::success(api::alerts(&found))).into_response(),
+        Err(_) => busy(),
+    }
+}
+
+async fn targets(State(reader): State<Reader>) -> Response {
+    match reader.look(Overview::of).await {
+        Ok(overview) => Json(api::success(api::targets(&overview.targets))).into_response(),
+        Err(_) => busy(),
+    }
+}
+
+async fn metrics(State(reader): State<Reader>) -> Response {
+    match reader.look(telemetry::exposition).await {
+        Ok(text) => ([(header::CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response(),
+        Err(_) => busy(),
+    }
+}
+
+/// Ready once the loop answers: then it has read its state and judges.
+async fn ready(State(reader): State<Reader>) -> Response {
+    match reader.look(|_| ()).await {
+        Ok(()) => "The agent is ready.\n".into_response(),
+        Err(_) => busy(),
+    }
+}
+
+async fn nowhere(address: Uri) -> Response {
+    if address.path().starts_with("/api/") {
+        return failure(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is nothing at this address",
+        );
+    }
+    missing("/", "There is nothing at this address.")
+}
+
+fn missing(root: &'static str, why: &str) -> Response {
+    let page = html! { p { (why) } p { a href=(root) { "To the page of suspects" } } };
+    (StatusCode::NOT_FOUND, Html(page.into_string())).into_response()
+}
+
+fn busy() -> Response {
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        [(header::RETRY_AFTER, "5")],
+        "The agent is busy or ending.\n",
+    )
+        .into_response()
+}
+
+fn failure(status: StatusCode, kind: &str, error: &str) -> Response {
+    (status, Json(api::failure(kind, error))).into_response()
+}
+
+fn picture_or_style(media_type: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, media_type),
+        (header::CACHE_CONTROL, "max-age=300"),
+    ];
+    (headers, text).into_response()
+}
