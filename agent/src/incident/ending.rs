@@ -168,15 +168,15 @@ impl Instance {
         began: Timestamp,
         leak: &Leak,
     ) -> bool {
-        let wait = leak.time_to_conviction.max(leak.confirmation.as_secs_f64());
+        let wait = leak.wait_seconds();
         let Some(needed) = self.work_needed else {
-            return at - began >= FLAT_WITHOUT_WORK * wait;
+            let flat_for = FLAT_WITHOUT_WORK * leak.time_to_conviction.max(wait);
+            return at - began >= flat_for;
         };
         let work = work.unwrap_or(0.0);
         if work <= 0.0 || work < needed {
             return false;
         }
-        // What was opened last needs as long to be found out as the first leak did.
         at - *self.work_done_at.get_or_insert(at) >= wait
     }
 
@@ -220,6 +220,9 @@ struct Leak {
     time_to_conviction: f64,
     onset: Timestamp,
     convicted_at: Timestamp,
+    /// Whether it is judged by a count that is zero in a correct program, and not by a detector of levels, which
+    /// acquits a successor only after as long a time as it needs.
+    is_exact: bool,
     /// Whether a release must be shown under work: where nothing is held, silence is no release.
     needs_work: bool,
 }
@@ -232,7 +235,19 @@ impl Leak {
             time_to_conviction: (incident.convicted_at - incident.onset).max(0.0),
             onset: incident.onset,
             convicted_at: incident.convicted_at,
+            is_exact: incident.signals.iter().any(|own| own.kind.is_exact()),
             needs_work: incident.family == Family::Churn,
+        }
+    }
+
+    /// How long a successor must stay clear once it has done the work: what it opened last needs as long to be found
+    /// out as the first leak did.
+    fn wait_seconds(&self) -> f64 {
+        let confirmation = self.confirmation.as_secs_f64();
+        if self.is_exact {
+            confirmation.max(self.time_to_conviction)
+        } else {
+            confirmation
         }
     }
 
