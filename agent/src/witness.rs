@@ -141,11 +141,11 @@ impl Witness {
             .as_ref()
             .map(|open| places::of_open(open, scope))
             .unwrap_or_default();
-        // The list ends somewhere, the count of live tasks does not: beside the leaking entries it says how many there are in all.
         if resource == Some("fan_out_task")
             && request.target.evidence.contains(&EvidenceKind::Tasks)
         {
-            found.extend(self.ask_tasks(address).await.unwrap_or_default());
+            let tasks = self.ask_tasks(address).await.unwrap_or_default();
+            found.extend(places::beside(&found, tasks));
         }
         match open {
             Err(error) if found.is_empty() => Err(error),

@@ -1,11 +1,11 @@
 //! The processes of the demo: this same program, started again under another role.
 //!
-//! A child reads orders from its standard input and ends when that pipe closes, which the kernel does for us however the parent dies.
+//! A child ends when its standard input closes: the kernel closes that pipe for us, however the parent dies.
 //! It writes one line of JSON when it is ready and may write more later; its log goes to a file that is shown if it fails.
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
@@ -18,14 +18,14 @@ use tokio::net::unix::pipe;
 
 /// How long a child may take until it is ready.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a child may take to end after its orders have ended.
+/// How long a child may take to end in order.
 const END_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A running child.
 pub(crate) struct Child {
     role: String,
     process: std::process::Child,
-    orders: Option<ChildStdin>,
+    life: Option<ChildStdin>,
     reports: Lines<BufReader<pipe::Receiver>>,
     log: PathBuf,
 }
@@ -50,13 +50,13 @@ impl Child {
             .process_group(0)
             .spawn()
             .with_context(|| format!("starting {name}"))?;
-        let orders = process.stdin.take();
+        let life = process.stdin.take();
         let output = process.stdout.take().context("a child without output")?;
         let reports = BufReader::new(pipe::Receiver::from_owned_fd(OwnedFd::from(output))?).lines();
         let mut child = Self {
             role: name.to_owned(),
             process,
-            orders,
+            life,
             reports,
             log,
         };
@@ -80,16 +80,6 @@ impl Child {
         }
     }
 
-    /// Gives the child an order.
-    pub(crate) fn order(&mut self, order: &str) -> anyhow::Result<()> {
-        let orders = self
-            .orders
-            .as_mut()
-            .context("the child takes no more orders")?;
-        writeln!(orders, "{order}")
-            .with_context(|| format!("{} no longer listens\n{}", self.role, self.last_words()))
-    }
-
     /// Whether it still runs; an error with the end of its log where it does not.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         match self.process.try_wait()? {
@@ -102,9 +92,9 @@ impl Child {
         }
     }
 
-    /// Closes its orders and waits until it has ended; kills it where it does not.
+    /// Lets it end in order, and kills it where it does not.
     pub(crate) async fn end(mut self) {
-        drop(self.orders.take());
+        drop(self.life.take());
         // Its output closes when it ends: that is the thing to wait for.
         let ended = async { while let Ok(Some(_)) = self.reports.next_line().await {} };
         if tokio::time::timeout(END_TIMEOUT, ended).await.is_err() {
@@ -131,27 +121,23 @@ impl Drop for Child {
     }
 }
 
-/// The child's side: orders by line.
-pub(crate) struct Orders(Lines<BufReader<pipe::Receiver>>);
+/// The child's side: its standard input, which closes when the parent is gone.
+pub(crate) struct Parent(pipe::Receiver);
 
-impl Orders {
+impl Parent {
     /// Takes this process' standard input, which must be the pipe of the parent.
     pub(crate) fn take() -> anyhow::Result<Self> {
-        use std::os::fd::AsFd;
         let input = std::io::stdin().as_fd().try_clone_to_owned()?;
-        let pipe = pipe::Receiver::from_owned_fd(input)
-            .context("this role is for the demo itself: standard input is no pipe")?;
-        Ok(Self(BufReader::new(pipe).lines()))
+        let pipe = pipe::Receiver::from_owned_fd(input);
+        Ok(Self(pipe.context(
+            "this role is for the demo itself: standard input is no pipe",
+        )?))
     }
 
-    /// The next order; `None` when the parent is gone.
-    pub(crate) async fn next(&mut self) -> Option<String> {
-        self.0.next_line().await.ok().flatten()
-    }
-
-    /// Waits until the parent is gone, whatever it orders meanwhile.
-    pub(crate) async fn ended(&mut self) {
-        while self.next().await.is_some() {}
+    /// Waits until the parent is gone.
+    pub(crate) async fn ended(mut self) {
+        // Whatever it may say is not meant for us; its silence for good is.
+        let _ = tokio::io::copy(&mut self.0, &mut tokio::io::sink()).await;
     }
 }
 

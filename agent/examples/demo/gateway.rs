@@ -7,7 +7,7 @@ use instrumented_gateway::gateway::Gateway;
 use instrumented_gateway::telemetry::{LogFormat, Telemetry};
 use serde::{Deserialize, Serialize};
 
-use crate::child::{self, Orders};
+use crate::child::{self, Parent};
 
 /// Where it listens.
 #[derive(Clone, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ pub(crate) fn run(configuration: &Path) -> anyhow::Result<()> {
     let config = Config::load(configuration)?;
     let telemetry = Telemetry::install(&config, LogFormat::Text);
     telemetry.tasks.runtime()?.block_on(async {
-        let mut orders = Orders::take()?;
+        let parent = Parent::take()?;
         let gateway = Gateway::start(config, telemetry).await?;
         child::report(&Ready {
             listen: gateway.listen_addr().to_string(),
@@ -70,7 +70,7 @@ pub(crate) fn run(configuration: &Path) -> anyhow::Result<()> {
                 .map(|address| address.to_string())
                 .unwrap_or_default(),
         })?;
-        orders.ended().await;
+        parent.ended().await;
         gateway.shutdown().await;
         Ok(())
     })

@@ -9,7 +9,7 @@ use resource_ledger::{Labels, Ledger, Settings, TaskSet};
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 
-use crate::child::{self, Orders};
+use crate::child::{self, Parent};
 
 /// Requests under way at a time.
 const MAX_UNDER_WAY: usize = 2_000;
@@ -41,9 +41,9 @@ enum Answer {
     Failed,
 }
 
-/// Sends `rate` requests a second to the gateway at `address` until the parent is gone: half to the fan-out, half proxied.
+/// Sends `rate` requests a second to the gateway at `address` until the parent is gone: one in three to the fan-out, the others proxied.
 pub(crate) async fn run(address: &str, rate: u32) -> anyhow::Result<()> {
-    let mut orders = Orders::take()?;
+    let parent = Parent::take()?;
     let client = reqwest::Client::builder()
         .timeout(CLIENT_TIMEOUT)
         .no_proxy()
@@ -57,17 +57,17 @@ pub(crate) async fn run(address: &str, rate: u32) -> anyhow::Result<()> {
     let mut second = Second::default();
     let mut number = 0_u64;
     child::report(&Ready {})?;
-    let parent = orders.ended();
-    tokio::pin!(parent);
+    let ended = parent.ended();
+    tokio::pin!(ended);
     loop {
         tokio::select! {
-            () = &mut parent => return Ok(()),
+            () = &mut ended => return Ok(()),
             _ = arrivals.tick() => {
                 number += 1;
                 if under_way.len() >= MAX_UNDER_WAY {
                     second.withheld += 1;
                 } else {
-                    let path = if number.is_multiple_of(2) { format!("home/{number}") } else { format!("content/{number}") };
+                    let path = if number.is_multiple_of(3) { format!("home/{number}") } else { format!("content/{number}") };
                     under_way.spawn(account.open(), ask(client.clone(), format!("http://{address}/{path}")));
                 }
             }

@@ -6,6 +6,9 @@ use anyhow::Context;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::drill::Drill;
+use crate::gateway;
+
 /// How long an answer may take. A gateway in trouble is slow, and the demo must not stand still with it.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -15,6 +18,8 @@ pub(crate) struct Observer {
     metrics: String,
     admin: String,
     web: String,
+    /// The port of the upstream that can hang.
+    hanging_port: u16,
 }
 
 /// What the gateway holds.
@@ -124,6 +129,8 @@ pub(crate) struct Place {
     pub(crate) site: String,
     /// How many it holds, or has closed.
     pub(crate) count: u64,
+    /// What is counted.
+    pub(crate) kind: String,
     /// Age of its oldest.
     pub(crate) oldest_age_seconds: Option<f64>,
 }
@@ -144,18 +151,22 @@ struct Leaks {
 }
 
 impl Observer {
-    /// Of a gateway's metrics and admin listeners and an agent's web listener.
-    pub(crate) fn new(metrics: &str, admin: &str, web: &str) -> anyhow::Result<Self> {
+    /// Of a gateway, an agent's web listener, and the upstream that can hang.
+    pub(crate) fn new(
+        gateway: &gateway::Ready,
+        web: &str,
+        hanging_port: u16,
+    ) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .no_proxy()
             .build()?;
-        let (metrics, admin, web) = (metrics.to_owned(), admin.to_owned(), web.to_owned());
         Ok(Self {
             client,
-            metrics,
-            admin,
-            web,
+            metrics: gateway.metrics.clone(),
+            admin: gateway.admin.clone(),
+            web: web.to_owned(),
+            hanging_port,
         })
     }
 
@@ -215,28 +226,41 @@ impl Observer {
         })
     }
 
-    /// Starts a drill.
-    pub(crate) async fn start_drill(&self, name: &str) -> anyhow::Result<()> {
-        let url = format!("http://{}/drill/{name}", self.admin);
-        self.client
-            .post(url)
-            .send()
-            .await?
-            .error_for_status()
-            .context("starting the drill")?;
+    /// Makes the gateway commit the fault, and its upstream hang where the fault shows only so.
+    pub(crate) async fn start(&self, drill: Drill) -> anyhow::Result<()> {
+        for url in self.switches(drill) {
+            let answer = self
+                .client
+                .post(&url)
+                .send()
+                .await
+                .with_context(|| format!("asking {url}"))?;
+            answer.error_for_status()?;
+        }
         Ok(())
     }
 
-    /// Ends a drill.
-    pub(crate) async fn stop_drill(&self, name: &str) -> anyhow::Result<()> {
-        let url = format!("http://{}/drill/{name}", self.admin);
-        self.client
-            .delete(url)
-            .send()
-            .await?
-            .error_for_status()
-            .context("ending the drill")?;
+    /// Ends what [`Observer::start`] has begun.
+    pub(crate) async fn stop(&self, drill: Drill) -> anyhow::Result<()> {
+        for url in self.switches(drill) {
+            let answer = self
+                .client
+                .delete(&url)
+                .send()
+                .await
+                .with_context(|| format!("asking {url}"))?;
+            answer.error_for_status()?;
+        }
         Ok(())
+    }
+
+    /// Where a fault is begun by `POST` and ended by `DELETE`.
+    pub(crate) fn switches(&self, drill: Drill) -> Vec<String> {
+        let mut switches = vec![format!("http://{}/drill/{}", self.admin, drill.name())];
+        if drill.needs_hanging_upstream() {
+            switches.push(format!("http://127.0.0.1:{}/hang", self.hanging_port));
+        }
+        switches
     }
 
     async fn json<Data: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Data> {

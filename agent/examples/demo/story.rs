@@ -117,7 +117,7 @@ impl Cast {
         let rate = options.rate.to_string();
         let (load, load::Ready {}) =
             Child::start("as-load", &[&addresses.listen, &rate], "load", directory).await?;
-        let observer = Observer::new(&addresses.metrics, &addresses.admin, &web)?;
+        let observer = Observer::new(&addresses, &web, social_ready.port)?;
         Ok(Self {
             content,
             social,
@@ -185,10 +185,7 @@ impl Teller<'_> {
         self.healthy().await?;
         let drill = self.options.drill;
         let begun = clock::instant();
-        if drill.needs_hanging_upstream() {
-            self.cast.social.order(upstream::HANG)?;
-        }
-        self.cast.observer.start_drill(drill.name()).await?;
+        self.cast.observer.start(drill).await?;
         self.screen.keep();
         self.screen.say(
             Tone::Strong,
@@ -196,7 +193,7 @@ impl Teller<'_> {
         );
         let alert = self.until_alert(begun).await?;
         let took = begun.elapsed().as_secs_f64();
-        let (alert, leak) = self.with_place(alert).await?;
+        let (said, alert, leak) = self.with_place(alert).await?;
         self.screen.keep();
         self.screen.say(
             Tone::Strong,
@@ -206,7 +203,8 @@ impl Teller<'_> {
             Some(leak) => format!("http://{}/leaks/{}", self.cast.web, leak.id),
             None => format!("http://{}/", self.cast.web),
         };
-        alert::print(self.screen, &alert, leak.as_ref(), &page);
+        let louder = firing(&said, "ResourceLeakUrgent");
+        alert::print(self.screen, &alert, louder, leak.as_ref(), &page);
         let named = alert.annotation("cause").to_owned();
         ensure!(
             named.starts_with(drill.cause()),
@@ -310,7 +308,7 @@ impl Teller<'_> {
     }
 
     /// The same alert a moment later, when the target has been asked where it leaks.
-    async fn with_place(&mut self, alert: Alert) -> anyhow::Result<(Alert, Option<Leak>)> {
+    async fn with_place(&mut self, alert: Alert) -> anyhow::Result<(Said, Alert, Option<Leak>)> {
         let begun = clock::instant();
         loop {
             let (_, said, _) = self.second("the alert fires").await?;
@@ -324,7 +322,8 @@ impl Teller<'_> {
                 .or(said.leaks.first());
             let placed = leak.is_some_and(|leak| !leak.places.is_empty());
             if placed || begun.elapsed() >= WITNESS_PATIENCE {
-                return Ok((latest, leak.cloned()));
+                let leak = leak.cloned();
+                return Ok((said, latest, leak));
             }
         }
     }
@@ -332,8 +331,7 @@ impl Teller<'_> {
     /// Ends the drill and waits until nothing is late, the incident is over and the alert is gone.
     async fn recover(&mut self) -> anyhow::Result<()> {
         let drill = self.options.drill;
-        self.cast.observer.stop_drill(drill.name()).await?;
-        self.cast.social.order(upstream::ANSWER)?;
+        self.cast.observer.stop(drill).await?;
         self.screen.say(Tone::Strong, "The drill ends.");
         let begun = clock::instant();
         loop {
@@ -370,12 +368,16 @@ impl Teller<'_> {
         );
         self.screen.say(Tone::Good, &format!("\n{line}"));
         if self.options.keep {
-            let admin = &self.cast.addresses.admin;
-            let lines = [
-                "Everything stays up until Ctrl-C. Once more:".to_owned(),
-                format!("  curl -X POST   'http://{admin}/drill/{}'", drill.name()),
-                format!("  curl -X DELETE 'http://{admin}/drill/{}'", drill.name()),
+            let switches = self.cast.observer.switches(drill);
+            let mut lines = vec![
+                "Everything stays up until Ctrl-C. To begin the fault once more, and to end it:"
+                    .to_owned(),
             ];
+            lines.extend(
+                ["POST", "DELETE"]
+                    .iter()
+                    .map(|method| format!("  curl -X {method} {}", switches.join(" "))),
+            );
             self.screen.say(Tone::Plain, &lines.join("\n"));
         }
     }

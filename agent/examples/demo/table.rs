@@ -63,7 +63,7 @@ impl Now<'_> {
 
     /// For a file, a pipe or CI.
     pub(crate) fn line(&self) -> String {
-        let mut line = format!("{:>4.0} s  {:<28}", self.elapsed, self.chapter);
+        let mut line = format!("{:>4.0} s  {:<34}", self.elapsed, self.chapter);
         match self.held {
             None => line.push_str("no answer from the gateway"),
             Some(held) => {
@@ -112,7 +112,7 @@ impl Now<'_> {
             None => (0.0, 0.0),
         };
         let pool = format!(
-            "{} idle; this second {} opened, {} exchanges on one that was there",
+            "{} idle; this second {} opened, {} reused",
             count(held.idle),
             count(connects),
             count(reuses)

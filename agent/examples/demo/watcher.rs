@@ -6,7 +6,7 @@ use leak_agent::agent::Agent;
 use leak_agent::config::Config;
 use serde::{Deserialize, Serialize};
 
-use crate::child::{self, Orders};
+use crate::child::{self, Parent};
 use crate::gateway;
 
 /// Where it listens.
@@ -57,12 +57,12 @@ fn alertmanager(url: &str) -> String {
 
 /// Watches until the parent is gone.
 pub(crate) async fn run(configuration: &Path) -> anyhow::Result<()> {
-    let mut orders = Orders::take()?;
+    let parent = Parent::take()?;
     let agent = Agent::start(Config::load(configuration)?).await?;
     child::report(&Ready {
         web: agent.web_addr().to_string(),
     })?;
-    orders.ended().await;
+    parent.ended().await;
     agent.shutdown().await;
     Ok(())
 }

@@ -62,9 +62,15 @@ pub(super) fn dress(document: &str, title: &str, description: &str) -> String {
         })
         .collect();
     let (title, description) = (escaped(title), escaped(description));
+    let (light_paper, dark_paper) = ("#FFFFFE", "#14171A");
+    // Letters have a rim of paper, so that a line behind them does not make them illegible.
+    let letters = format!(
+        "text{{font-family:system-ui,-apple-system,\"Segoe UI\",sans-serif;paint-order:stroke;stroke:{light_paper};stroke-width:4px;stroke-linejoin:round}}"
+    );
+    let dark = format!("@media (prefers-color-scheme:dark){{text{{stroke:{dark_paper}}}{rules}}}");
     format!(
         "{head} role=\"img\" aria-labelledby=\"title description\">\n<title id=\"title\">{title}</title>\n<desc id=\"description\">{description}</desc>\n\
-         <style>text{{font-family:system-ui,-apple-system,\"Segoe UI\",sans-serif}}@media (prefers-color-scheme:dark){{{rules}}}</style>{body}"
+         <style>{letters}{dark}</style>{body}"
     )
 }
 

@@ -10,6 +10,9 @@ use crate::plot::{Line, Mark, Plot, Point};
 use crate::quantity::{Unit, count, duration, moment};
 use crate::web::words;
 
+/// Shorter than this, missing values are no gap, however often is scraped.
+const SHORTEST_GAP_SECONDS: f64 = 15.0;
+
 /// What the page of one incident shows.
 pub(super) struct LeakView {
     pub(super) incident: Incident,
@@ -44,7 +47,7 @@ impl LeakView {
             first_action: engine.first_action_of(incident),
             history: history(seen, incident),
             now: seen.now.seconds(),
-            gap_seconds: slowest.as_secs_f64() * 5.0,
+            gap_seconds: (slowest.as_secs_f64() * 5.0).max(SHORTEST_GAP_SECONDS),
             incident: incident.clone(),
         };
         Some((view, engine.page_of(incident)))

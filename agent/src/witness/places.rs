@@ -124,6 +124,24 @@ pub(super) fn of_tasks(tasks: &Tasks) -> Vec<Place> {
     )
 }
 
+/// Of the live tasks, those of the files that leak: the list of leaking entries ends somewhere, the count of tasks does not. All of them where nothing
+/// is known to leak. The others are the service's own healthy tasks.
+pub(super) fn beside(leaking: &[Place], tasks: Vec<Place>) -> Vec<Place> {
+    let file = |site: &str| {
+        site.rsplit_once(':')
+            .map_or(site.to_owned(), |(file, _)| file.to_owned())
+    };
+    let of_a_leaking_file = |task: &Place| {
+        leaking
+            .iter()
+            .any(|place| file(&place.site) == file(&task.site))
+    };
+    tasks
+        .into_iter()
+        .filter(|task| leaking.is_empty() || of_a_leaking_file(task))
+        .collect()
+}
+
 /// The places whose bodies ended undrained, and their connections with them.
 pub(super) fn of_closed(closed: &Closed, scope: Scope<'_>) -> Vec<Place> {
     let undrained = |own: &&ClosedPlace| {

@@ -154,6 +154,21 @@ async fn live_tasks_are_evidence_where_the_job_allows_it() {
         .await
         .unwrap();
     assert_eq!(text(&beside), expected);
+    let place = |site: &str, kind: &str| Place {
+        site: site.to_owned(),
+        count: 1,
+        oldest_age_seconds: None,
+        kind: kind.to_owned(),
+    };
+    let leaking = [place("shop/src/drill.rs:183", "fan_out_task")];
+    let live = vec![
+        place("shop/src/drill.rs:190", "task"),
+        place("shop/src/server.rs:4", "task"),
+    ];
+    assert_eq!(
+        text(&places::beside(&leaking, live)),
+        ["shop/src/drill.rs:190 1 - task"]
+    );
     let forbidden = witness
         .ask(&target.request(Question::Held, "[ledger]"))
         .await;

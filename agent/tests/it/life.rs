@@ -55,7 +55,7 @@ async fn a_leak_is_convicted_placed_alerted_and_released() {
     );
     let page = watcher.text(&format!("/leaks/{id}")).await;
     assert!(
-        page.contains("shop/src/drill.rs:183") && page.contains("shop/src/tasks.rs:7"),
+        page.contains("shop/src/drill.rs:183") && page.contains("shop/src/drill.rs:190"),
         "{page}"
     );
     assert!(

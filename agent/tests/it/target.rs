@@ -31,7 +31,7 @@ impl Target {
         let router = axum::Router::new()
             .route("/metrics", get(|State(text): State<Arc<Mutex<String>>>| async move { text.lock().expect("no poison").clone() }))
             .route("/debug/open", get(|| async { Json(open()) }))
-            .route("/debug/tasks", get(|| async { Json(json!({ "total": 9, "places": [{ "site": "shop/src/tasks.rs:7", "count": 9, "oldest_age_seconds": 4.0 }] })) }))
+            .route("/debug/tasks", get(|| async { Json(json!({ "total": 9, "places": [{ "site": "shop/src/drill.rs:190", "count": 9, "oldest_age_seconds": 4.0 }] })) }))
             .with_state(Arc::clone(&exposition));
         let ledger = Ledger::new(Settings::default());
         let entry = ledger.account::<ServiceTaskOutcome>(Labels::new()).open();

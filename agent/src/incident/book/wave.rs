@@ -114,9 +114,9 @@ impl<'a> Wave<'a> {
             .collect()
     }
 
-    /// When the first of its leaks began.
+    /// When the first of the leaks that carry it began. What they hold may be older than the leak: a pooled connection is.
     pub(super) fn onset(&self, now: Timestamp) -> Timestamp {
-        self.sightings
+        self.carriers()
             .iter()
             .filter_map(|own| Some(own.evidence.as_ref()?.onset))
             .min()
