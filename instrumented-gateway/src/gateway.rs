@@ -1,7 +1,7 @@
 //! The gateway: one request's way from its head to the end of its answer.
 //!
 //! A request is checked, routed, given an owner in the ledger, and handed to its route's handler. Whatever happens to it
-//! then (an answer, a panic, a client that leaves) ends in one place, [`exchange::Record`], which counts it once. The
+//! then (an answer, a panic, a client that leaves) ends in one place, `exchange::Record`, which counts it once. The
 //! owner travels with the answer's body, because that is what the server drops last.
 
 mod client;

@@ -18,7 +18,7 @@ use tokio::task::Id;
 
 use crate::clock;
 
-#[cfg(not(tokio_unstable))]
+#[cfg(not(any(tokio_unstable, doc, doctest)))]
 compile_error!(
     "the hooks need `--cfg tokio_unstable`, which .cargo/config.toml sets; RUSTFLAGS in the environment replaces that file's flags"
 );

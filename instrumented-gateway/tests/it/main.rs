@@ -10,3 +10,4 @@ mod leaving;
 mod limits;
 mod proxy;
 mod reuse;
+mod shell;

@@ -1,0 +1,9 @@
+//! The whole gateway as its users run it: listeners, limits, metrics, shutdown, and the binary itself.
+
+mod binary;
+mod clients;
+mod descriptors;
+mod listeners;
+mod requests;
+mod shutdown;
+mod support;
