@@ -47,6 +47,15 @@ enum Manner {
     Detached(Grip),
 }
 
+impl Manner {
+    fn fate(&self, failed: &Arc<AtomicBool>) -> Fate {
+        match self {
+            Self::Structured => Fate::Sibling(Arc::clone(failed)),
+            Self::WithoutDeadline(grip) | Self::Detached(grip) => Fate::Drill(grip.stop().clone()),
+        }
+    }
+}
+
 impl FanOut {
     /// A route that makes `calls`; each finds its upstream in `upstreams`. The tasks are instrumented by `monitor`.
     pub fn new(
@@ -110,7 +119,6 @@ impl FanOut {
         manner: &Manner,
         failed: &Arc<AtomicBool>,
     ) -> Result<Vec<Planned>, crate::error::ForwardError> {
-        let cut = inbound.cut().0;
         let (head, _) = inbound.request.into_parts();
         let fields = fields::for_fan_out(head.headers);
         let plan = |caller: &Arc<Caller>| {
@@ -129,8 +137,7 @@ impl FanOut {
                     owner: inbound.owner.clone(),
                     deadline: inbound.deadline,
                     enforced: matches!(manner, Manner::Structured),
-                    cut: cut.clone(),
-                    fate: Fate::Sibling(Arc::clone(failed)),
+                    fate: manner.fate(failed),
                     lane,
                 },
             )?;

@@ -1,8 +1,7 @@
 //! Which header fields go on, in either direction.
 //!
 //! hyper passes every field from one HTTP/1 side to the other, those that speak of a single connection too. RFC 9110, 7.6.1:
-//! an intermediary removes them, and those that `Connection` names. Framing is hyper's on both sides; a transfer coding
-//! other than `chunked` is refused, since what it encodes cannot be passed on.
+//! an intermediary removes them, and those that `Connection` names. Framing is hyper's on both sides.
 
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
@@ -10,7 +9,7 @@ use http::header::{
     IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE,
     TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -101,30 +100,8 @@ pub(crate) fn strip_content(fields: &mut HeaderMap) {
     }
 }
 
-/// Why a request cannot be passed on at all: the status, and what to tell the client.
-pub(crate) fn refusal(head: &request::Parts) -> Option<(StatusCode, &'static str)> {
-    if head.method == Method::CONNECT {
-        return Some((StatusCode::NOT_IMPLEMENTED, "CONNECT is not supported\n"));
-    }
-    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
-    let only_chunked = match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        (Some(_), Some(_)) => false,
-    };
-    if !only_chunked {
-        let text = "a transfer coding other than one `chunked` is not supported\n";
-        return Some((StatusCode::NOT_IMPLEMENTED, text));
-    }
-    if asks_for_upgrade(&head.headers) {
-        let text = "protocol upgrades are not supported\n";
-        return Some((StatusCode::NOT_IMPLEMENTED, text));
-    }
-    None
-}
-
 /// Whether the client asks to switch to a protocol without which its request makes no sense, such as `websocket`.
-fn asks_for_upgrade(fields: &HeaderMap) -> bool {
+pub(crate) fn asks_for_upgrade(fields: &HeaderMap) -> bool {
     let named = fields
         .get_all(CONNECTION)
         .iter()
@@ -206,39 +183,20 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(method: Method, pairs: &[(&'static str, &'static str)], expected: Option<u16>) {
-        let (mut head, ()) = http::Request::new(()).into_parts();
-        head.method = method;
-        head.headers = fields(pairs);
-        let status = refusal(&head).map(|(status, _)| status.as_u16());
-        assert_eq!(status, expected, "{pairs:?}");
+    fn check(pairs: &[(&'static str, &'static str)], expected: bool) {
+        assert_eq!(asks_for_upgrade(&fields(pairs)), expected, "{pairs:?}");
     }
 
     #[test]
-    fn what_cannot_be_passed_on_is_refused() {
-        check(Method::GET, &[], None);
-        check(Method::POST, &[("transfer-encoding", "Chunked")], None);
+    fn an_upgrade_without_which_the_request_makes_no_sense_is_seen() {
+        check(&[], false);
+        check(&[("upgrade", "websocket"), ("connection", "Upgrade")], true);
+        check(&[("upgrade", "h2c"), ("connection", "upgrade")], false);
+        check(&[("upgrade", "TLS/1.2"), ("connection", "upgrade")], false);
         check(
-            Method::POST,
-            &[("transfer-encoding", "gzip, chunked")],
-            Some(501),
+            &[("upgrade", "h2c, websocket"), ("connection", "upgrade")],
+            true,
         );
-        let twice = [
-            ("transfer-encoding", "chunked"),
-            ("transfer-encoding", "chunked"),
-        ];
-        check(Method::POST, &twice, Some(501));
-        check(Method::CONNECT, &[], Some(501));
-        check(
-            Method::GET,
-            &[("upgrade", "websocket"), ("connection", "Upgrade")],
-            Some(501),
-        );
-        check(
-            Method::GET,
-            &[("upgrade", "h2c"), ("connection", "upgrade")],
-            None,
-        );
-        check(Method::GET, &[("upgrade", "websocket")], None);
+        check(&[("upgrade", "websocket")], false);
     }
 }

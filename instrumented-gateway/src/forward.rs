@@ -88,8 +88,9 @@ impl Proxy {
             deadline,
         } = inbound;
         let (head, incoming) = request.into_parts();
-        if let Some((status, text)) = fields::refusal(&head) {
-            return plain(status, text.to_owned(), RequestOutcome::Rejected);
+        if fields::asks_for_upgrade(&head.headers) {
+            let text = "protocol upgrades are not supported\n".to_owned();
+            return plain(StatusCode::NOT_IMPLEMENTED, text, RequestOutcome::Rejected);
         }
         let request = match self.outbound(head, RequestBody::streaming(incoming), &captures) {
             Ok(request) => request,
@@ -105,7 +106,7 @@ impl Proxy {
             deadline,
             body: BodyBound::Idle(self.body_idle_timeout),
             enforced: true,
-            cut,
+            cut: Some(cut),
             fate: Fate::Client,
             lane,
         };

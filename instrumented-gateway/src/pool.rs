@@ -14,12 +14,15 @@ mod connect;
 mod driver;
 mod io;
 mod lease;
+mod line;
 mod link;
 mod shelf;
+mod slot;
 
 pub use io::SocketGate;
 pub(crate) use lease::{Fate, Lease, Watched};
-pub(crate) use shelf::{Claim, Claimant, Waiting};
+pub(crate) use line::Waiting;
+pub(crate) use shelf::{Claim, Claimant};
 
 use std::panic::Location;
 use std::sync::Arc;

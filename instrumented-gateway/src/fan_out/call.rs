@@ -12,7 +12,6 @@ use http_body_util::BodyExt;
 use resource_ledger::{Account, BodyOutcome, Labels, OwnerRef, TaskOutcome};
 use serde::de::IgnoredAny;
 use tokio_metrics::TaskMonitor;
-use tokio_util::sync::CancellationToken;
 
 use crate::body::RequestBody;
 use crate::clock::{self, Elapsed};
@@ -65,7 +64,6 @@ pub(super) struct Terms {
     pub(super) owner: OwnerRef,
     pub(super) deadline: Instant,
     pub(super) enforced: bool,
-    pub(super) cut: CancellationToken,
     pub(super) fate: Fate,
     pub(super) lane: Lane,
 }
@@ -145,7 +143,7 @@ impl Caller {
             deadline: terms.deadline,
             body: BodyBound::Deadline,
             enforced: terms.enforced,
-            cut: terms.cut,
+            cut: None,
             fate: terms.fate,
             lane: terms.lane,
         })

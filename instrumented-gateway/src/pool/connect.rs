@@ -21,7 +21,8 @@ use super::driver::Driver;
 use super::io::{PooledIo, SocketGate};
 use super::lease::Fate;
 use super::link::{Link, Session};
-use super::shelf::{Claimant, Slot};
+use super::shelf::Claimant;
+use super::slot::Slot;
 use crate::clock;
 use crate::config::Endpoint;
 use crate::error::{ForwardError, Stage};
@@ -165,7 +166,7 @@ impl Drop for Connecting {
             entry.close(if clock::now() >= self.until {
                 ConnectionOutcome::ConnectFailed
             } else {
-                self.fate.unless_left(ConnectionOutcome::ConnectFailed)
+                self.fate.outcome(ConnectionOutcome::ConnectFailed)
             });
         }
     }

@@ -15,6 +15,7 @@ use hyper::client::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
 use resource_ledger::{Account, ConnectionOutcome, ConnectionTaskOutcome, Labels, Ledger};
 use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::io::PooledIo;
@@ -281,7 +282,7 @@ impl Driver {
             Watch::Off => None,
             Watch::Idle { .. } => self.pool.expire(&self.link, now),
             Watch::Deadline { cut, .. } => {
-                cut.cancel();
+                cut.iter().for_each(CancellationToken::cancel);
                 Some(ConnectionOutcome::Error)
             }
             Watch::Progress(streaming) => {

@@ -9,7 +9,7 @@ use resource_ledger::{ConnectionOutcome, CountedIo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::shelf::Slot;
+use super::slot::Slot;
 
 /// Makes "entry opened, socket opened" and "socket closed, entry closed" one step each for whoever takes a snapshot.
 ///

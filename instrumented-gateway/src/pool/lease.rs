@@ -31,13 +31,15 @@ pub(crate) enum Fate {
     Client,
     /// The client left, or a sibling call failed, if the flag is set.
     Sibling(Arc<AtomicBool>),
+    /// The client left, or the drill that held it was stopped.
+    Drill(CancellationToken),
 }
 
 /// What was promised about the answer's body.
 #[derive(Debug)]
 pub(crate) enum Watched {
     /// The user keeps this deadline by itself.
-    Deadline(Instant, CancellationToken),
+    Deadline(Instant),
     /// The driver cuts the exchange when nothing has moved for so long.
     Progress(Duration, CancellationToken),
     /// Nothing is enforced; the ledger shows this deadline where there is one.
@@ -45,20 +47,13 @@ pub(crate) enum Watched {
 }
 
 impl Fate {
-    pub(super) fn outcome(&self) -> ConnectionOutcome {
-        self.unless_left(ConnectionOutcome::Error)
-    }
-
-    /// `otherwise`, unless the client left.
-    pub(super) fn unless_left(&self, otherwise: ConnectionOutcome) -> ConnectionOutcome {
-        let sibling_failed = match self {
-            Self::Client => false,
-            Self::Sibling(failed) => failed.load(Ordering::Acquire),
-        };
-        if sibling_failed || std::thread::panicking() {
-            otherwise
-        } else {
-            ConnectionOutcome::ClientGone
+    /// How a connection ends that is dropped now; `otherwise` stands for what was given up here.
+    pub(super) fn outcome(&self, otherwise: ConnectionOutcome) -> ConnectionOutcome {
+        match self {
+            _ if std::thread::panicking() => otherwise,
+            Self::Sibling(failed) if failed.load(Ordering::Acquire) => otherwise,
+            Self::Drill(stop) if stop.is_cancelled() => ConnectionOutcome::Evicted,
+            Self::Client | Self::Sibling(_) | Self::Drill(_) => ConnectionOutcome::ClientGone,
         }
     }
 }
@@ -100,7 +95,7 @@ impl Lease {
         let Some(session) = &self.session else { return };
         let link = session.link();
         let (watch, deadline) = match watched {
-            Watched::Deadline(until, cut) => (Watch::Deadline { until, cut }, Some(until)),
+            Watched::Deadline(until) => (Watch::Deadline { until, cut: None }, Some(until)),
             Watched::Unenforced(deadline) => (Watch::Off, deadline),
             Watched::Progress(idle, cut) => {
                 progress.touch();
@@ -184,7 +179,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            session.close(self.fate.outcome());
+            session.close(self.fate.outcome(ConnectionOutcome::Error));
         }
     }
 }

@@ -10,7 +10,8 @@ use hyper::client::conn::http1::SendRequest;
 use resource_ledger::{BodyOutcome, ConnectionOutcome, CountedBody, EntryHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::shelf::{Claimant, Slot};
+use super::shelf::Claimant;
+use super::slot::Slot;
 use crate::body::{Progress, RequestBody};
 use crate::clock;
 
@@ -85,7 +86,7 @@ pub(super) enum Watch {
     /// The user keeps the deadline itself; the driver acts [`BACKSTOP`] later.
     Deadline {
         until: Instant,
-        cut: CancellationToken,
+        cut: Option<CancellationToken>,
     },
     /// The answer streams; past `idle` without progress the driver cuts it.
     Progress(Streaming),

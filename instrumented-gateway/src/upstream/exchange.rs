@@ -35,7 +35,8 @@ pub(crate) struct Exchange {
     pub(crate) body: BodyBound,
     /// Whether the bounds are kept; a drill only promises them.
     pub(crate) enforced: bool,
-    pub(crate) cut: CancellationToken,
+    /// Cuts the client off; `None` where the client waits for more than this exchange.
+    pub(crate) cut: Option<CancellationToken>,
     pub(crate) fate: Fate,
     pub(crate) lane: Lane,
 }
@@ -75,7 +76,7 @@ struct Bounds {
     deadline: Instant,
     body: BodyBound,
     enforced: bool,
-    cut: CancellationToken,
+    cut: Option<CancellationToken>,
 }
 
 impl Reply {
@@ -106,8 +107,10 @@ impl Bounds {
             BodyBound::Idle(idle) => idle.map(|idle| clock::now() + idle),
         };
         match self.body {
-            BodyBound::Deadline if self.enforced => Watched::Deadline(self.deadline, self.cut),
-            BodyBound::Idle(Some(idle)) if self.enforced => Watched::Progress(idle, self.cut),
+            BodyBound::Deadline if self.enforced => Watched::Deadline(self.deadline),
+            BodyBound::Idle(Some(idle)) if self.enforced => {
+                Watched::Progress(idle, self.cut.unwrap_or_default())
+            }
             _ => Watched::Unenforced(promised),
         }
     }

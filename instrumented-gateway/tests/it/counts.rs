@@ -1,16 +1,18 @@
 //! Counts are true: under any mix of requests that end badly nothing is ever late, afterwards nothing is held, and at each
 //! moment the pool's states add up to the sockets that the kernel lists.
 
+mod storm;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use resource_ledger::Snapshot;
-use tokio::io::AsyncReadExt;
+use instrumented_gateway::config::Config;
+use instrumented_gateway::telemetry::Telemetry;
 
 use crate::support::{
-    Client, Gateway, Kernel, PANICS_AFTER, PATIENCE, Peer, Upstream, late, now, response, spawn,
+    Gateway, Kernel, Scraper, Upstream, configuration, eventually, late, now, soon,
 };
+use storm::{Storm, behave};
 
 const CONFIG: &str = "
 upstreams:
@@ -29,158 +31,44 @@ routes:
       { name: a, upstream: one, path: \"/x/{a}\" }, { name: b, upstream: two, path: \"/x/{b}\" }] }
 ";
 
-const BEHAVIOURS: [&str; 14] = [
-    "ok", "ok", "ok", "slow", "big", "404", "hang", "close", "reset", "half", "stall", "garbage",
-    "early", "last",
-];
-
-/// Serves one connection as the paths of its requests say.
-async fn behave(mut peer: Peer) {
-    while let Some(head) = peer.head().await {
-        let path = head.split(' ').nth(1).unwrap_or_default();
-        let behaviour = path.rsplit('/').next().unwrap_or_default().to_owned();
-        let declared = 1000;
-        let begun = format!("HTTP/1.1 200 OK\r\ncontent-length: {declared}\r\n\r\nbegun");
-        let sent = match behaviour.as_str() {
-            "slow" => {
-                let _ = peer
-                    .send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nsl")
-                    .await;
-                tokio::time::sleep(Duration::from_millis(30)).await;
-                peer.send(b"ow").await
-            }
-            "big" => peer.send(&response(200, vec![b'x'; 300_000])).await,
-            "404" => peer.send(&response(404, vec![b'x'; 5000])).await,
-            "hang" => return peer.until_closed().await,
-            "close" => return,
-            "reset" => return peer.reset(),
-            "half" => {
-                let _ = peer.send(begun.as_bytes()).await;
-                return;
-            }
-            "stall" => {
-                let _ = peer.send(begun.as_bytes()).await;
-                return peer.until_closed().await;
-            }
-            "garbage" => peer.send(b"\0\0what?\r\n\r\n").await,
-            "early" => {
-                let _ = peer.send(&response(413, "enough")).await;
-                return peer.until_closed().await;
-            }
-            "last" => {
-                let _ = peer
-                    .send(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
-                    .await;
-                return;
-            }
-            _ => peer.send(&response(200, "[1]")).await,
-        };
-        if sent.is_err() {
-            return;
-        }
-    }
-}
-
-/// One request of a client that may leave at any moment.
-async fn visit(address: std::net::SocketAddr, random: &mut fastrand::Rng) {
-    let pick = |random: &mut fastrand::Rng| BEHAVIOURS[random.usize(..BEHAVIOURS.len())];
-    let path = match random.u8(..4) {
-        0 => format!("/one/{}", pick(random)),
-        1 => format!("/two/{}", pick(random)),
-        2 => format!("/partial/{}/{}", pick(random), pick(random)),
-        _ => format!("/error/{}/{}", pick(random), pick(random)),
-    };
-    let mut request = format!("GET {path} HTTP/1.1\r\nhost: g\r\n");
-    let mut upload = Vec::new();
-    if path.starts_with("/one") && random.u8(..4) == 0 {
-        request = format!("POST {path} HTTP/1.1\r\nhost: g\r\ncontent-length: 200000\r\n");
-        upload = vec![b'u'; random.usize(..200_001)];
-    }
-    if random.u8(..8) == 0 {
-        request.push_str(&format!("{PANICS_AFTER}: {}\r\n", random.u8(..20)));
-    }
-    request.push_str("\r\n");
-    let mut client = Client::connect(address).await;
-    let patience = match random.u8(..4) {
-        0 => Duration::from_millis(random.u64(..60)),
-        _ => PATIENCE,
-    };
-    let bytes_read = match random.u8(..4) {
-        0 => random.usize(..5000),
-        _ => usize::MAX,
-    };
-    let _ = tokio::time::timeout(patience, async {
-        if client.send(request.as_bytes()).await.is_err() || client.send(&upload).await.is_err() {
-            return;
-        }
-        let mut left = bytes_read;
-        let mut buffer = [0; 4096];
-        // The server closes when its keep-alive ends, or the answer is cut; a whole answer ends the visit below.
-        let mut seen = Vec::new();
-        while left > 0 && !is_whole(&seen) {
-            match client.stream.read(&mut buffer).await {
-                Ok(read) if read > 0 => {
-                    seen.extend_from_slice(&buffer[..read]);
-                    left = left.saturating_sub(read);
-                }
-                _ => return,
-            }
-        }
-    })
-    .await;
-}
-
-fn is_whole(seen: &[u8]) -> bool {
-    let Some(end) = seen.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return false;
-    };
-    let head = String::from_utf8_lossy(&seen[..end]).to_ascii_lowercase();
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .and_then(|length| length.parse::<usize>().ok());
-    length.is_some_and(|length| seen.len() >= end + 4 + length)
-}
-
-/// Opened and closed so far: what tells one moment from another.
-fn totals(snapshot: &Snapshot) -> (u64, u64) {
-    snapshot
-        .of("pool_connection")
-        .fold((0, 0), |(opened, closed), account| {
-            (opened + account.opened, closed + account.closed_total())
-        })
-}
-
-fn states(snapshot: &Snapshot) -> u64 {
-    let states = ["connecting", "idle", "in_use", "draining"];
-    snapshot
-        .of("pool_connection")
-        .flat_map(|account| states.map(|state| account.open_in_state(state)))
-        .sum()
+/// What one look at the gateway shows.
+#[derive(Debug)]
+struct Seen {
+    /// Connections opened and closed so far: what tells one moment from another.
+    totals: (u64, u64),
+    /// The sum of the pool's states.
+    states: u64,
+    /// What is orphaned or overdue.
+    late: Vec<String>,
 }
 
 #[derive(Debug, Default)]
 struct Judged {
     equal: usize,
     again: usize,
-    scrapes: usize,
     most: u64,
 }
 
-/// Holds snapshot against kernel against snapshot until told to stop.
-fn judge(gateway: &Gateway, mut kernel: Kernel, go_on: impl Fn(&Judged) -> bool) -> Judged {
+const JUDGED_AT_LEAST: usize = 1000;
+/// A scrape takes longer than a snapshot, and more happens between two of them.
+const SCRAPES_JUDGED_AT_LEAST: usize = 200;
+const STORM_AT_LEAST: Duration = Duration::from_secs(5);
+
+/// Holds gateway against kernel against gateway, while the storm rages.
+fn judge(mut look: impl FnMut() -> Seen, mut kernel: Kernel, at_least: usize) -> Judged {
+    let begin = now();
     let mut judged = Judged::default();
-    while go_on(&judged) {
-        let before = gateway.snapshot();
+    while judged.equal < at_least || begin.elapsed() < STORM_AT_LEAST {
+        let before = look();
         let sockets = kernel.sockets();
-        let after = gateway.snapshot();
-        for snapshot in [&before, &after] {
-            judged.scrapes += 1;
-            assert_eq!(late(snapshot), []);
-        }
+        let after = look();
+        assert!(
+            before.late.is_empty() && after.late.is_empty(),
+            "{before:?} {after:?}"
+        );
         match sockets {
-            Some(sockets) if totals(&before) == totals(&after) => {
-                assert_eq!(states(&before), sockets, "{:?}", before);
+            Some(sockets) if before.totals == after.totals => {
+                assert_eq!(before.states, sockets, "{before:?} {after:?}");
                 judged.equal += 1;
                 judged.most = judged.most.max(sockets);
             }
@@ -190,83 +78,131 @@ fn judge(gateway: &Gateway, mut kernel: Kernel, go_on: impl Fn(&Judged) -> bool)
     judged
 }
 
-const VISITORS: u64 = 24;
-const WAVE: Duration = Duration::from_millis(400);
-const JUDGED_AT_LEAST: usize = 1000;
-const STORM: Duration = Duration::from_secs(10);
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_storm() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let (one, two) = (Upstream::start(behave).await, Upstream::start(behave).await);
-    let kernel = Kernel::new(&[one.address, two.address]);
-    let gateway = Arc::new(Gateway::start(CONFIG, &[one.address, two.address]).await);
-    let begin = now();
-    let over = Arc::new(AtomicBool::new(false));
-    let visits = Arc::new(AtomicUsize::new(0));
-    let visitors: Vec<_> = (0..VISITORS)
-        .map(|visitor| {
-            let (over, visits) = (Arc::clone(&over), Arc::clone(&visits));
-            let address = gateway.address;
-            spawn(async move {
-                let mut random = fastrand::Rng::with_seed(seed.wrapping_add(visitor));
-                while !over.load(Ordering::SeqCst) {
-                    visit(address, &mut random).await;
-                    visits.fetch_add(1, Ordering::SeqCst);
-                    // In waves: too many at once, then moments in which no connection is opened or closed.
-                    let wave = begin.elapsed().as_millis() / WAVE.as_millis() + 1;
-                    let next = WAVE * u32::try_from(wave).expect("not for ever");
-                    tokio::time::sleep(next.saturating_sub(begin.elapsed())).await;
-                }
-            })
-        })
-        .collect();
-    let judged = {
-        let gateway = Arc::clone(&gateway);
-        blocking(move || {
-            judge(&gateway, kernel, |judged| {
-                begin.elapsed() < STORM || judged.equal < JUDGED_AT_LEAST
-            })
-        })
-        .await
-    };
-    over.store(true, Ordering::SeqCst);
-    for visitor in visitors {
-        visitor.await.expect("no panic of the test's own");
-    }
-    gateway.quiet().await;
-    println!("{judged:?}, {} visits", visits.load(Ordering::SeqCst));
-    for outcome in ["client_gone", "error", "peer_closed", "idle_timeout"] {
-        assert!(
-            gateway.closed("pool_connection", outcome) > 0,
-            "{outcome} never happened"
-        );
-    }
-    for outcome in ["completed", "client_gone", "timed_out", "failed"] {
-        assert!(
-            gateway.closed("request", outcome) > 0,
-            "{outcome} never happened"
-        );
-    }
-    for outcome in ["complete", "drained", "abandoned", "failed"] {
-        assert!(
-            gateway.closed("response_body", outcome) > 0,
-            "{outcome} never happened"
-        );
-    }
-    for outcome in ["completed", "failed", "timed_out", "cancelled"] {
-        assert!(
-            gateway.closed("fan_out_task", outcome) > 0,
-            "{outcome} never happened"
-        );
-    }
-}
-
 /// A thread that looks on while the runtime works.
 #[expect(clippy::disallowed_methods, reason = "the test's own onlooker")]
-async fn blocking<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> T {
+async fn looking_on<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(look)
         .await
         .expect("no contradiction")
+}
+
+/// The handlers and the ledger by themselves: every look is a snapshot, and handlers panic too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_a_storm() {
+    let (one, two) = (Upstream::start(behave).await, Upstream::start(behave).await);
+    let kernel = Kernel::new(&[one.address, two.address]);
+    let gateway = Arc::new(Gateway::start(CONFIG, &[one.address, two.address]).await);
+    let storm = Storm::over(gateway.address, Duration::from_millis(600));
+    let look = {
+        let gateway = Arc::clone(&gateway);
+        move || {
+            let snapshot = gateway.snapshot();
+            let pooled = || snapshot.of("pool_connection");
+            Seen {
+                totals: (
+                    pooled().map(|account| account.opened).sum(),
+                    pooled().map(|account| account.closed_total()).sum(),
+                ),
+                states: ["connecting", "idle", "in_use", "draining"]
+                    .map(|state| {
+                        pooled()
+                            .map(|account| account.open_in_state(state))
+                            .sum::<u64>()
+                    })
+                    .iter()
+                    .sum(),
+                late: late(&snapshot)
+                    .iter()
+                    .map(|late| format!("{late:?}"))
+                    .collect(),
+            }
+        }
+    };
+    let judged = looking_on(move || judge(look, kernel, JUDGED_AT_LEAST)).await;
+    let visits = storm.subside().await;
+    println!("{judged:?}, {visits} visits");
+    gateway.quiet().await;
+    let happened = [
+        (
+            "pool_connection",
+            ["client_gone", "error", "peer_closed", "idle_timeout"],
+        ),
+        (
+            "request",
+            ["completed", "client_gone", "timed_out", "failed"],
+        ),
+        (
+            "response_body",
+            ["complete", "drained", "abandoned", "failed"],
+        ),
+        (
+            "fan_out_task",
+            ["completed", "failed", "timed_out", "cancelled"],
+        ),
+    ];
+    for (resource, outcomes) in happened {
+        for outcome in outcomes {
+            assert!(
+                gateway.closed(resource, outcome) > 0,
+                "no {resource} {outcome}"
+            );
+        }
+    }
+}
+
+/// The whole gateway, looked at as its operators do: every look is a scrape.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_a_storm_at_every_scrape() {
+    let (one, two) = (Upstream::start(behave).await, Upstream::start(behave).await);
+    let kernel = Kernel::new(&[one.address, two.address]);
+    let config = configuration(CONFIG, &[one.address, two.address]);
+    let config = Config::parse(&config).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let gateway = instrumented_gateway::gateway::Gateway::start(config, Telemetry::default())
+        .await
+        .expect("started");
+    let storm = Storm::over(gateway.listen_addr(), Duration::from_secs(1));
+    let metrics = gateway.metrics_addr();
+    let judged = looking_on(move || {
+        let mut scraper = Scraper::connect(metrics);
+        judge(|| seen(&scraper.scrape()), kernel, SCRAPES_JUDGED_AT_LEAST)
+    })
+    .await;
+    let visits = storm.subside().await;
+    println!("{judged:?}, {visits} visits");
+
+    let mut scraper = Scraper::connect(metrics);
+    eventually("nothing is held but idle connections", || {
+        let scrape = scraper.scrape();
+        let held = |resource| scrape.sum("resource_ledger_open", &[("resource", resource)]);
+        let idle = scrape.sum("gateway_pool_connections", &[("state", "idle")]);
+        assert_eq!(seen(&scrape).late, Vec::<String>::new());
+        held("request") + held("response_body") + held("fan_out_task") == 0.0
+            && held("pool_connection") == idle
+    })
+    .await;
+    soon("the shutdown", gateway.shutdown()).await;
+}
+
+fn seen(scrape: &crate::support::Scrape) -> Seen {
+    let pooled = [("resource", "pool_connection")];
+    let whole = |value: f64| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counts are whole and small"
+        )]
+        let whole = value as u64;
+        whole
+    };
+    Seen {
+        totals: (
+            whole(scrape.sum("resource_ledger_opened_total", &pooled)),
+            whole(scrape.sum("resource_ledger_closed_total", &pooled)),
+        ),
+        states: whole(scrape.sum("gateway_pool_connections", &[])),
+        late: ["resource_ledger_orphaned", "resource_ledger_overdue"]
+            .into_iter()
+            .flat_map(|name| scrape.above_zero(name))
+            .collect(),
+    }
 }

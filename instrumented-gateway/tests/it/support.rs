@@ -3,11 +3,13 @@
 mod client;
 mod gateway;
 mod kernel;
+mod scrape;
 mod upstream;
 
 pub(crate) use client::{Client, get, request};
-pub(crate) use gateway::{Gateway, PANICS_AFTER, late};
+pub(crate) use gateway::{Gateway, PANICS_AFTER, configuration, late};
 pub(crate) use kernel::Kernel;
+pub(crate) use scrape::{Scrape, Scraper};
 pub(crate) use upstream::{Peer, Upstream, response};
 
 use std::future::Future;

@@ -55,12 +55,9 @@ enum Handler {
 }
 
 impl Gateway {
-    /// Starts a gateway from a configuration without listeners. `{0}`, `{1}` ... stand for the upstreams' addresses.
+    /// Starts a gateway, as by [`configuration`].
     pub(crate) async fn start(config: &str, upstreams: &[SocketAddr]) -> Self {
-        let mut text = format!("listen: 127.0.0.1:0\nmetrics: 127.0.0.1:0\n{config}");
-        for (index, address) in upstreams.iter().enumerate() {
-            text = text.replace(&format!("{{{index}}}"), &format!("http://{address}"));
-        }
+        let text = configuration(config, upstreams);
         let config = Config::parse(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let listener = TcpListener::bind(config.listen).await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -168,6 +165,15 @@ impl Gateway {
             }
         }
     }
+}
+
+/// A configuration with its listeners. `{0}`, `{1}` ... stand for the addresses of the upstreams.
+pub(crate) fn configuration(rest: &str, upstreams: &[SocketAddr]) -> String {
+    let mut text = format!("listen: 127.0.0.1:0\nmetrics: 127.0.0.1:0\n{rest}");
+    for (index, address) in upstreams.iter().enumerate() {
+        text = text.replace(&format!("{{{index}}}"), &format!("http://{address}"));
+    }
+    text
 }
 
 /// What is orphaned or overdue in a snapshot, as `(resource, overdue, orphaned)`.
