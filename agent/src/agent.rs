@@ -64,6 +64,7 @@ pub struct Agent;
 pub struct Running {
     web: SocketAddr,
     shutdown: CancellationToken,
+    ended: CancellationToken,
     event_loop: Task<()>,
     interface: Task<()>,
 }
@@ -135,10 +136,17 @@ impl Agent {
         let router = web::router(reader);
         let interface = web::serve(listener, router, ledger.clone(), shutdown.clone());
         tracing::info!(%web, targets = targets.len(), dry_run = config.alerting.dry_run, "the agent watches");
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        let event_loop = async move {
+            event_loop.run().await;
+            drop(guard);
+        };
         Ok(Running {
             web,
             shutdown,
-            event_loop: ledger.spawn(account.open(), event_loop.run()),
+            ended,
+            event_loop: ledger.spawn(account.open(), event_loop),
             interface: ledger.spawn(account.open(), interface),
         })
     }
@@ -165,7 +173,7 @@ impl Running {
     }
 
     /// Ends when the agent has ended by itself, which it does only through a defect.
-    pub async fn ended(&mut self) {
-        let _ = (&mut self.event_loop).await;
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 }

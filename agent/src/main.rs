@@ -46,7 +46,7 @@ fn run(path: &Path, log_format: LogFormat) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
-        let mut agent = Agent::start(config).await?;
+        let agent = Agent::start(config).await?;
         let ended = tokio::select! {
             () = stop(&mut terminated, &mut interrupted) => Ok(()),
             () = agent.ended() => Err(anyhow::anyhow!("the agent ended by itself; the log says why")),

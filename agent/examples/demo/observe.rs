@@ -79,6 +79,8 @@ pub(crate) struct Said {
     pub(crate) leaks: Vec<Leak>,
     /// Watched series that are healthy, undecided, leaking.
     pub(crate) series: [f64; 3],
+    /// Messages that Alertmanagers have taken, and attempts that failed.
+    pub(crate) deliveries: [f64; 2],
 }
 
 /// One alert, in the shape of Prometheus' API.
@@ -209,20 +211,20 @@ impl Observer {
         let alerts: Envelope<Alerts> = self.json("api/v1/alerts").await?;
         let leaks: Envelope<Leaks> = self.json("api/v1/leaks").await?;
         let metrics = self.text(&format!("http://{}/metrics", self.web)).await?;
-        let mut series = [0.0; 3];
-        for (sample, value) in
-            samples(&metrics).filter(|(sample, _)| sample.starts_with("leak_series{"))
-        {
-            for (index, verdict) in ["healthy", "undecided", "leaking"].iter().enumerate() {
-                if sample.contains(&format!("verdict=\"{verdict}\"")) {
-                    series[index] += value;
-                }
-            }
-        }
+        let sum = |family: &str, label: &str| {
+            let chosen = samples(&metrics)
+                .filter(|(sample, _)| sample.starts_with(family) && sample.contains(label));
+            chosen.map(|(_, value)| value).sum::<f64>()
+        };
+        let series = ["healthy", "undecided", "leaking"]
+            .map(|verdict| sum("leak_series{", &format!("verdict=\"{verdict}\"")));
+        let taken = sum("leak_agent_notifications_total{", "result=\"ok\"");
+        let deliveries = [taken, sum("leak_agent_notifications_total{", "") - taken];
         Ok(Said {
             alerts: alerts.data.alerts,
             leaks: leaks.data.leaks,
             series,
+            deliveries,
         })
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use leak_agent::clock;
+use leak_agent::quantity::count;
 
 use crate::child::Child;
 use crate::load::{self, Second};
@@ -211,8 +212,8 @@ impl Teller<'_> {
             "the alert names the cause {named:?}, and the drill's is {}",
             drill.cause()
         );
-        self.recover().await?;
-        self.conclude(took);
+        let said = self.recover().await?;
+        self.conclude(took, &said);
         Ok(())
     }
 
@@ -329,7 +330,7 @@ impl Teller<'_> {
     }
 
     /// Ends the drill and waits until nothing is late, the incident is over and the alert is gone.
-    async fn recover(&mut self) -> anyhow::Result<()> {
+    async fn recover(&mut self) -> anyhow::Result<Said> {
         let drill = self.options.drill;
         self.cast.observer.stop(drill).await?;
         self.screen.say(Tone::Strong, "The drill ends.");
@@ -346,7 +347,7 @@ impl Teller<'_> {
             let late = held.map_or(f64::NAN, |held| held.late());
             if late == 0.0 && living == 0 && said.alerts.is_empty() {
                 return match said.leaks.iter().find(|leak| leak.state != "released") {
-                    None => Ok(()),
+                    None => Ok(said),
                     Some(leak) => bail!("the incident ended as {} and not as released", leak.state),
                 };
             }
@@ -358,7 +359,7 @@ impl Teller<'_> {
         }
     }
 
-    fn conclude(&mut self, took: f64) {
+    fn conclude(&mut self, took: f64, said: &Said) {
         let drill = self.options.drill;
         self.screen.keep();
         let line = format!(
@@ -367,6 +368,14 @@ impl Teller<'_> {
             drill.cause()
         );
         self.screen.say(Tone::Good, &format!("\n{line}"));
+        if !self.options.alertmanagers.is_empty() {
+            let [taken, failed] = said.deliveries.map(count);
+            let urls = self.options.alertmanagers.join(", ");
+            self.screen.say(
+                Tone::Plain,
+                &format!("{urls} took {taken} messages; {failed} attempts failed."),
+            );
+        }
         if self.options.keep {
             let switches = self.cast.observer.switches(drill);
             let mut lines = vec![

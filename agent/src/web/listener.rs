@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections served at a time; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 256;
-/// How long a request's head may take, and how long a connection may stay idle.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a request's head may take, and how long a connection may stay idle: more than a scrape interval, so that a scraper can keep its connection.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(75);
 /// Bytes of a request's head, its URI included.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// Fields of a request's head.

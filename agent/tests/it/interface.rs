@@ -173,6 +173,87 @@ async fn targets_are_told_as_prometheus_tells_them() {
     watcher.running.shutdown().await;
 }
 
+/// The names that dashboards and rules depend on.
+const METRICS: [&str; 21] = [
+    "leak_series",
+    "leak_verdict",
+    "leak_growth_per_second",
+    "leak_fit_start_value",
+    "leak_fit_start_timestamp_seconds",
+    "leak_onset_timestamp_seconds",
+    "leak_limit",
+    "leak_seconds_to_exhaustion",
+    "leak_incident",
+    "leak_incident_urgent",
+    "leak_incident_info",
+    "ALERTS",
+    "leak_agent_last_evaluation_timestamp_seconds",
+    "leak_agent_target_up",
+    "leak_agent_samples_total",
+    "leak_agent_series_watched",
+    "leak_agent_series_dropped_total",
+    "leak_agent_scrape_duration_seconds",
+    "leak_agent_notifications_total",
+    "leak_agent_notification_queue_length",
+    "leak_agent_overrides",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_has_its_help_and_no_series_stands_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::exposing(&ledger_exposition(5)).await;
+    let watcher = watcher(&target, &directory).await;
+    watcher.firing("ResourceLeak").await;
+    let text = watcher.text("/metrics").await;
+    for name in METRICS {
+        assert!(
+            text.contains(&format!("# HELP {name} ")),
+            "{name} has no help"
+        );
+        assert!(
+            text.contains(&format!("\n# TYPE {name} ")),
+            "{name} has no type"
+        );
+    }
+    let mut series: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(series, _)| series)
+        .collect();
+    series.sort_unstable();
+    assert!(
+        series.windows(2).all(|pair| pair[0] != pair[1]),
+        "{series:?}"
+    );
+    let expected = r#"leak_incident_info{cause="timeout_without_cancellation",job="shop",resource="fan_out_task",route="/home/{id}",signal="resource_ledger_orphaned","#;
+    assert!(text.contains(expected), "{text}");
+    watcher.running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_elsewhere_are_not_doubled() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::exposing(&ledger_exposition(5)).await;
+    let watcher = Watcher::of(
+        &target.address,
+        directory.path(),
+        "alerting: { mode: rules }",
+    )
+    .await;
+    watcher
+        .until("/api/v1/leaks", "a leak", |data| {
+            data["leaks"].get(0).map(|_| ())
+        })
+        .await;
+    let text = watcher.text("/metrics").await;
+    assert!(
+        text.contains("leak_incident{") && !text.contains("ALERTS"),
+        "{text}"
+    );
+    watcher.running.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_is_taken_is_one_clear_error() {
     let directory = tempfile::tempdir().unwrap();

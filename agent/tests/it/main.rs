@@ -1,6 +1,7 @@
-//! The agent from outside: its command line, its life in-process against targets on loopback, and its web interface.
+//! The agent from outside: its command line, its life in-process against targets on loopback, its web interface, its demo.
 
 mod command_line;
+mod demo;
 mod interface;
 mod life;
 mod target;
