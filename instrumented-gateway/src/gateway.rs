@@ -19,6 +19,7 @@ pub(crate) use client::Client;
 pub(crate) use server::Handler;
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -128,6 +129,7 @@ impl Front {
             }
         };
         let id = request::identify(request.headers_mut());
+        // Declared before the handler's future, and so dropped after it where the client leaves.
         let owner = Owner::begin(&route.ends.requests, id);
         let record = Record::new(&route.ends.meters);
         let deadline = self.deadline(route, &request, client.peer().ip());
@@ -140,23 +142,24 @@ impl Front {
             owner: owner.reference(),
             deadline,
         };
-        let handled = route.action.handle(inbound);
-        self.conclude(handled, owner, record, &client).await
+        // Pinned where it is: it is kilobytes long, and whatever takes it by value would copy it.
+        let response = {
+            let handled = pin!(route.action.handle(inbound));
+            self.supervise(&owner, handled).await
+        };
+        exchange::answer(response, owner, record, &client)
     }
 
-    /// Runs a handler to its end, a panic included. Where the client leaves, it is dropped before the request's owner.
-    async fn conclude(
+    /// Runs a handler to its end, a panic included.
+    async fn supervise(
         &self,
+        owner: &Owner,
         handled: impl Future<Output = Response<GatewayBody>>,
-        owner: Owner,
-        record: Record,
-        client: &Client,
-    ) -> Response<Answer> {
-        let response = match unwind::catch(handled).await {
+    ) -> Response<GatewayBody> {
+        match unwind::catch(handled).await {
             Ok(response) => response,
-            Err(panicked) => self.panicked(&owner, &panicked),
-        };
-        exchange::answer(response, owner, record, client)
+            Err(panicked) => self.panicked(owner, &panicked),
+        }
     }
 
     fn panicked(&self, owner: &Owner, panicked: &Panicked) -> Response<GatewayBody> {

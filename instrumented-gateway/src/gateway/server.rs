@@ -8,11 +8,13 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -37,6 +39,9 @@ const UNSENT_BYTES: u32 = 128 * 1024;
 /// The first pause after an accept that failed for want of something; doubled up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long an idle connection outlives the begin of a drain: a request that is on its way to it is answered, with
+/// `Connection: close`, and not reset.
+const LINGER: Duration = Duration::from_millis(500);
 /// hyper refuses a smaller buffer.
 const LEAST_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -217,24 +222,37 @@ impl Server {
             .max_buf_size(self.limits.max_header_bytes.max(LEAST_BUFFER_BYTES));
         let drain = self.drain.clone();
         let cut = client.cut().clone();
+        let meters = self.meters.clone();
         async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let (handler, client) = (handler.clone(), client.clone());
-                async move { Ok::<_, Infallible>(handler.handle(request, client).await) }
+                let (handler, client, drain) = (handler.clone(), client.clone(), drain.clone());
+                async move {
+                    let mut response = handler.handle(request, client).await;
+                    if drain.is_cancelled() {
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(CONNECTION, close);
+                    }
+                    Ok::<_, Infallible>(response)
+                }
             });
-            let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+            let mut connection = pin!(builder.serve_connection(io, service));
+            let mut drained = pin!(async {
+                drain.cancelled().await;
+                tokio::time::sleep(LINGER).await;
+            });
             let mut draining = false;
             let ended = loop {
                 tokio::select! {
                     ended = connection.as_mut() => break ended,
                     () = cut.cancelled() => return,
-                    () = drain.cancelled(), if !draining => {
+                    () = drained.as_mut(), if !draining => {
                         draining = true;
                         connection.as_mut().graceful_shutdown();
                     }
                 }
             };
             match ended {
+                Err(error) if error.is_timeout() => meters.timed_out(),
                 Err(error) if error.is_parse_too_large() => {
                     handler.refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
                 }

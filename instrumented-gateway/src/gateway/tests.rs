@@ -50,15 +50,16 @@ fn subject() -> Subject {
 }
 
 impl Subject {
-    /// What `conclude` makes of a handler, for a request of the only route.
-    fn conclude(
+    /// What becomes of a handler, for a request of the only route.
+    async fn conclude(
         &self,
         handled: impl Future<Output = Response<GatewayBody>>,
-    ) -> impl Future<Output = Response<Answer>> {
+    ) -> Response<Answer> {
         let ends = &self.front.0.routes[0].ends;
         let owner = Owner::begin(&ends.requests, OwnerId::default());
         let record = Record::new(&ends.meters);
-        self.front.conclude(handled, owner, record, &self.client)
+        let response = self.front.supervise(&owner, handled).await;
+        exchange::answer(response, owner, record, &self.client)
     }
 
     #[track_caller]

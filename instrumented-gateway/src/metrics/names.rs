@@ -8,6 +8,7 @@ pub(super) const HANDLER_PANICS: &str = "gateway_handler_panics_total";
 pub(super) const CLIENT_CONNECTIONS: &str = "gateway_client_connections";
 pub(super) const CLIENT_CONNECTIONS_LIMIT: &str = "gateway_client_connections_limit";
 pub(super) const CLIENT_LIMIT_REACHED: &str = "gateway_client_connections_limit_reached_total";
+pub(super) const CLIENT_TIMEOUTS: &str = "gateway_client_timeouts_total";
 pub(super) const ACCEPT_FAILURES: &str = "gateway_accept_failures_total";
 
 pub(super) const POOL_CONNECTIONS: &str = "gateway_pool_connections";
@@ -61,6 +62,10 @@ const COUNTERS: &[(&str, &str)] = &[
     (
         CLIENT_LIMIT_REACHED,
         "Times that a listener stopped accepting because its connection limit was reached.",
+    ),
+    (
+        CLIENT_TIMEOUTS,
+        "Client connections closed because the head of a request did not come in time, idle ones among them.",
     ),
     (
         ACCEPT_FAILURES,

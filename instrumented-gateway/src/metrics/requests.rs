@@ -80,6 +80,7 @@ pub(crate) struct ListenerMeters {
     connections: Gauge,
     limit_reached: Counter,
     accept_failures: Counter,
+    timeouts: Counter,
 }
 
 /// One open connection of a listener; dropping it counts it out.
@@ -98,6 +99,7 @@ impl ListenerMeters {
             connections,
             limit_reached: recorder.register_counter(&key(names::CLIENT_LIMIT_REACHED), &METADATA),
             accept_failures: recorder.register_counter(&key(names::ACCEPT_FAILURES), &METADATA),
+            timeouts: recorder.register_counter(&key(names::CLIENT_TIMEOUTS), &METADATA),
         }
     }
 
@@ -108,6 +110,10 @@ impl ListenerMeters {
 
     pub(crate) fn limit_reached(&self) {
         self.limit_reached.increment(1);
+    }
+
+    pub(crate) fn timed_out(&self) {
+        self.timeouts.increment(1);
     }
 
     pub(crate) fn accept_failed(&self) {

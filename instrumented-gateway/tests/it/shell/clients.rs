@@ -48,12 +48,10 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
     let mut client = Client::asking(gateway.listen_addr(), "/one/x").await;
     assert_eq!(client.answer().await.status, 200);
     assert_eq!(client.exactly(1).await, (Vec::new(), false));
-    comes_to(
-        &gateway,
-        r#"gateway_client_connections{listener="listen"}"#,
-        0.0,
-    )
-    .await;
+    let timeouts = r#"gateway_client_timeouts_total{listener="listen"}"#;
+    comes_to(&gateway, timeouts, 3.0).await;
+    let open = r#"gateway_client_connections{listener="listen"}"#;
+    comes_to(&gateway, open, 0.0).await;
     gateway.shutdown().await;
 }
 

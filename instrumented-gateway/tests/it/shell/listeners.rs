@@ -3,8 +3,8 @@
 use instrumented_gateway::tasks::TaskRegistry;
 use instrumented_gateway::telemetry::Telemetry;
 
-use super::support::{comes_to, metrics, start, start_with, value};
-use crate::support::{Client, Upstream, get, request};
+use super::support::{comes_to, metrics, quiet, start, start_with, sum, value};
+use crate::support::{Client, Upstream, get, request, response, spawn};
 
 const CONFIG: &str = r#"
 admin_drills: true
@@ -114,4 +114,60 @@ fn tasks_are_shown_where_they_were_spawned_and_gone_when_they_ended() {
         comes_to(&gateway, r#"tokio_task_live{task="fan_out"}"#, 0.0).await;
         gateway.shutdown().await;
     });
+}
+
+/// The accounts of a scrape as `(labels without outcome, opened, closed, open)`.
+fn accounts(metrics: &str) -> Vec<(String, f64, f64, f64)> {
+    let labels = |family: &'static str| {
+        metrics.lines().filter_map(move |line| {
+            let (labels, value) = line.strip_prefix(family)?.rsplit_once(' ')?;
+            Some((labels.to_owned(), value.parse::<f64>().ok()?))
+        })
+    };
+    labels("resource_ledger_opened_total")
+        .map(|(account, opened)| {
+            let start = account.trim_end_matches('}');
+            let closed = labels("resource_ledger_closed_total")
+                .filter(|(labels, _)| labels.starts_with(&format!("{start},outcome=")))
+                .map(|(_, value)| value)
+                .sum();
+            let open = labels("resource_ledger_open").find(|(labels, _)| *labels == account);
+            let open = open.map_or(f64::NAN, |(_, value)| value);
+            (account, opened, closed, open)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_scrape_adds_up_under_load() {
+    let upstream = Upstream::answering(|_| response(200, "[]")).await;
+    let gateway = start(CONFIG, &[upstream.address]).await;
+    let listen = gateway.listen_addr();
+    let load: Vec<_> = (0..8)
+        .map(|_| {
+            spawn(async move {
+                loop {
+                    get(listen, "/fan").await;
+                }
+            })
+        })
+        .collect();
+    let answered = r#"gateway_requests_total{route="/fan",code="200"}"#;
+    let mut scrapes = 0;
+    loop {
+        let text = metrics(&gateway).await;
+        for (account, opened, closed, open) in accounts(&text) {
+            assert_eq!(opened, closed + open, "{account} in\n{text}");
+        }
+        let states = sum(&text, "gateway_pool_connections", &[]);
+        let pooled = sum(&text, "resource_ledger_open", &["pool_connection"]);
+        assert_eq!(states, pooled, "{text}");
+        scrapes += 1;
+        if scrapes >= 50 && value(&text, answered) > Some(200.0) {
+            break;
+        }
+    }
+    load.iter().for_each(|client| client.abort());
+    quiet(&gateway).await;
+    gateway.shutdown().await;
 }

@@ -32,13 +32,23 @@ async fn requests_in_flight_end_before_the_gateway_does() {
     let gateway = start(CONFIG, &[upstream.address]).await;
     let (listen, metrics) = (gateway.listen_addr(), gateway.metrics_addr());
     let mut client = Client::asking(listen, "/one/x").await;
-    let mut idle = Client::asking(listen, "/nowhere").await;
+    let [mut idle, mut busy] = [
+        Client::asking(listen, "/nowhere").await,
+        Client::asking(listen, "/nowhere").await,
+    ];
     assert_eq!(idle.answer().await.status, 404);
+    assert_eq!(busy.answer().await.field("connection"), None);
     let in_use = r#"gateway_pool_connections{upstream="one",state="in_use"}"#;
     comes_to(&gateway, in_use, 1.0).await;
     let shutdown = spawn(gateway.shutdown());
     let refused = async { while TcpStream::connect(listen).await.is_ok() {} };
     soon("no more connections are accepted", refused).await;
+    busy.get("/nowhere").await;
+    let last = busy.answer().await;
+    assert_eq!(
+        (last.status, last.field("connection")),
+        (404, Some("close"))
+    );
     let answer = get(metrics, "/ready").await;
     assert_eq!((answer.status, answer.text()), (503, "draining\n"));
     assert_eq!(get(metrics, "/live").await.status, 200);
