@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use book::{Book, BookSettings, Change, KEPT_AFTER_END, RETURNS_WITHIN, Refused};
 pub use carrier::Rank;
 pub use curve::Curve;
+pub(crate) use ending::START_TIME_JITTER_SECONDS;
 pub use ending::{Instance, Look};
 pub use sighting::{Churn, Sighting, SignalKind};
 

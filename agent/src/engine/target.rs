@@ -17,15 +17,12 @@ use crate::engine::saved::{SavedSeries, SavedTarget};
 use crate::engine::series::{Series, shared};
 use crate::engine::target::readings::Reading;
 use crate::engine::traffic::Traffic;
-use crate::incident::SignalKind;
+use crate::incident::{START_TIME_JITTER_SECONDS, SignalKind};
 use crate::labels::Labels;
 use crate::scrape::{Sample, Scrape};
 
 /// A series that has not been seen for this long, and for ten intervals, is given up.
 const STALE_SECONDS: f64 = 3600.0;
-
-/// Two start times of one process differ by their rounding.
-const SAME_LIFE_SECONDS: f64 = 1.0;
 
 /// The most upstreams whose traffic is followed for one target.
 const UPSTREAM_LIMIT: usize = 256;
@@ -200,7 +197,7 @@ impl TargetState {
             (None, Some(life)) if counted >= life.counted => life.began,
             (None, _) => at,
         };
-        let is_new = before.is_none_or(|life| began - life.began > SAME_LIFE_SECONDS);
+        let is_new = before.is_none_or(|life| began - life.began > START_TIME_JITTER_SECONDS);
         self.life = Some(Life {
             began: if is_new {
                 began
@@ -296,15 +293,20 @@ impl TargetState {
             .restored
             .remove(&key)
             .is_some_and(|bytes| series.restore(&bytes).is_ok());
-        let life_began = self.life.map(|life| life.began);
-        let began = match (restored, series.kind.is_exact()) {
-            (true, _) => self.restored_life_over,
-            // A count that appears between two scrapes of one process was not there at the first.
-            (false, true) => life_began.max(self.last_success),
-            (false, false) => life_began,
+        let began = if restored {
+            self.restored_life_over
+        } else {
+            self.life.map(|life| life.began)
         };
         if let Some(began) = began {
             series.restarted(began);
+        }
+        if let Some(last) = self
+            .last_success
+            .filter(|_| !restored && series.kind.is_exact())
+        {
+            // A count that was not there at the last scrape was zero: its account had not been opened.
+            series.observe(last, last, 0.0, None, None);
         }
         series.set_terms(met.floor, terms.budget);
         Some(series)

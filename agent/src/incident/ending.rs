@@ -17,6 +17,9 @@ use crate::incident::{End, Family, Incident, stored};
 /// An incident ends as gone when none of its workload's targets has been listed for this long.
 pub(crate) const GONE_AFTER: Duration = Duration::from_secs(2 * 3600);
 
+/// Start times of one process differ by no more: some exporters compute them anew at each scrape.
+pub(crate) const START_TIME_JITTER_SECONDS: f64 = 5.0;
+
 /// Scrapes without excess that a release takes at least.
 const CLEAR_SCRAPES: u32 = 3;
 
@@ -117,9 +120,9 @@ impl Instance {
         }
     }
 
-    /// Whether this look was taken in the process that leaked. Start times carry a rounding of some milliseconds.
+    /// Whether this look was taken in the process that leaked.
     fn is_same_life(&self, look: &Look) -> bool {
-        look.life_began - self.life_began < 1.0
+        look.life_began - self.life_began <= START_TIME_JITTER_SECONDS
     }
 
     fn leaking(&mut self, look: &Look, leak: &Leak) {

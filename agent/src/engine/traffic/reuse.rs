@@ -15,6 +15,9 @@ use crate::incident::Churn;
 /// A route has its part in a loss of reuse from this share of the unread bodies on.
 const ROUTE_SHARE: f64 = 0.1;
 
+/// Reuse is back when less than this share of a scrape's exchanges loses its connection.
+const KEPT_SHARE: f64 = CHURN_SHARE / 2.0;
+
 /// The most routes and sites for which unread bodies are told apart, of one upstream.
 const PLACES_LIMIT: usize = 64;
 
@@ -34,7 +37,7 @@ pub(crate) struct Reuse {
     /// What the last scrape added.
     last_step: Totals,
     last_at: Option<Timestamp>,
-    /// Since when at least half of the exchanges of every scrape have lost their connection.
+    /// Since when connections have been lost without a scrape that kept them.
     churning_since: Option<Timestamp>,
 }
 
@@ -139,20 +142,20 @@ impl Reuse {
         may_become_one.then_some((begun, false))
     }
 
-    /// Since when reuse has been lost at every scrape.
+    /// Since when reuse has been lost without a scrape that kept it.
     pub(crate) fn churning_since(&self) -> Option<Timestamp> {
         self.churning_since
     }
 
-    /// Whether the last scrape showed exchanges whose connections were kept (`Some(true)`) or lost (`Some(false)`);
-    /// `None` without exchanges.
+    /// Whether the exchanges of the last scrape kept their connections (`Some(true)`) or lost them (`Some(false)`);
+    /// `None` without exchanges, and between a quarter and a half: such a scrape ends no loss and begins none.
     pub(crate) fn reuse_in_last_scrape(&self) -> Option<bool> {
         let exchanges = exchanges(self.last_step);
         let closes = self.closes_in_last_scrape();
         if closes > 0.0 && closes >= CHURN_SHARE * exchanges {
             Some(false)
         } else {
-            (exchanges > 0.0).then_some(true)
+            (exchanges > 0.0 && closes < KEPT_SHARE * exchanges).then_some(true)
         }
     }
 
@@ -330,5 +333,10 @@ mod tests {
             Some(Timestamp::from_millis(60 * INTERVAL * 1000))
         );
         assert_eq!(run(&[(20, all), (1, HEALTHY)]).churning_since(), None);
+        let wavering = [(20, all), (1, [45.0, 0.0, 100.0, 100.0]), (3, all)];
+        assert_eq!(
+            run(&wavering).churning_since(),
+            Some(Timestamp::from_millis(INTERVAL * 1000))
+        );
     }
 }

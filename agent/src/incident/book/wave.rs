@@ -114,12 +114,17 @@ impl<'a> Wave<'a> {
             .collect()
     }
 
-    /// When the first of the leaks that carry it began. What they hold may be older than the leak: a pooled connection is.
+    /// When its leak began: by the carrying series, where one of them is convicted. Those that they hold may have been
+    /// opened long before they leaked, as a connection is.
     pub(super) fn onset(&self, now: Timestamp) -> Timestamp {
-        self.carriers()
-            .iter()
-            .filter_map(|own| Some(own.evidence.as_ref()?.onset))
-            .min()
+        let onset = |sightings: &[&Sighting]| {
+            sightings
+                .iter()
+                .filter_map(|own| Some(own.evidence.as_ref()?.onset))
+                .min()
+        };
+        onset(&self.carriers())
+            .or_else(|| onset(&self.sightings))
             .unwrap_or(now)
     }
 
