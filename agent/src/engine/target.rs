@@ -3,21 +3,22 @@
 //! A scrape is read in three passes: when the process began, the counters that explain the levels, the levels. A failed
 //! scrape changes nothing but health; a series that is missing keeps its detector for a while, because a gap is no news.
 
+mod limits;
 mod readings;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use leak_detect::{Budget, Interval, Timestamp};
+use leak_detect::{Budget, Timestamp};
 
-use crate::catalogue::{Catalogue, LevelSpec, Limit, Role};
+use crate::catalogue::{Catalogue, LevelSpec, Role};
 use crate::discovery::Target;
 use crate::engine::overrides::Met;
 use crate::engine::saved::{SavedSeries, SavedTarget};
 use crate::engine::series::{Series, shared};
 use crate::engine::target::readings::Reading;
 use crate::engine::traffic::Traffic;
-use crate::incident::{START_TIME_JITTER_SECONDS, SignalKind};
+use crate::incident::START_TIME_JITTER_SECONDS;
 use crate::labels::Labels;
 use crate::scrape::{Sample, Scrape};
 
@@ -383,78 +384,6 @@ impl TargetState {
         spec.load
             .iter()
             .find_map(|name| self.loads.get(name).copied())
-    }
-
-    /// Where a series is exhausted: what runs out, and the limit in the series' own unit.
-    pub(super) fn limit_of(&self, series: &Series) -> Option<(Arc<str>, f64)> {
-        match series.spec().map(|spec| &spec.limit) {
-            Some(Some(Limit::Value(limit))) => Some((Arc::clone(&series.signal), *limit)),
-            Some(Some(Limit::Family(_))) => self
-                .limits
-                .get(&series.signal)
-                .map(|(_, limit)| (Arc::clone(&series.signal), *limit)),
-            _ => None,
-        }
-    }
-
-    /// How many descriptors are left, and the limit of them.
-    fn descriptors(&self) -> Option<(Arc<str>, f64, f64)> {
-        let series = self
-            .series
-            .values()
-            .find(|series| series.kind == SignalKind::Descriptors)?;
-        let (signal, limit) = self.limit_of(series)?;
-        Some((signal, limit - series.value, limit))
-    }
-
-    /// When leaked connections will have used up the descriptors, for each takes one: what runs out, its limit, and in
-    /// how many seconds. All leaking accounts of the target together.
-    pub(super) fn exhaustion_by_connections(&self) -> Option<(Arc<str>, f64, Interval)> {
-        let (signal, room, limit) = self.descriptors()?;
-        let mut by_account: HashMap<&Labels, Interval> = HashMap::new();
-        for series in self
-            .series
-            .values()
-            .filter(|own| own.kind.is_exact() && own.is_leaking())
-        {
-            if series.labels.get("resource") != Some("pool_connection") {
-                continue;
-            }
-            let leak_detect::Verdict::Leaking(case) = series.verdict() else {
-                continue;
-            };
-            let growth = if case.still_growing {
-                case.growth_per_second
-            } else {
-                continue;
-            };
-            let own = by_account.entry(&series.labels).or_insert(growth);
-            if growth.estimate > own.estimate {
-                *own = growth;
-            }
-        }
-        let sum = |bound: fn(&Interval) -> f64| by_account.values().map(bound).sum::<f64>();
-        let rate = Interval {
-            low: sum(|own| own.low),
-            estimate: sum(|own| own.estimate),
-            high: sum(|own| own.high),
-        };
-        if rate.estimate <= 0.0 {
-            return None;
-        }
-        let seconds = |rate: f64| {
-            if rate > 0.0 {
-                room.max(0.0) / rate
-            } else {
-                f64::INFINITY
-            }
-        };
-        let seconds = Interval {
-            low: seconds(rate.high),
-            estimate: seconds(rate.estimate),
-            high: seconds(rate.low),
-        };
-        Some((signal, limit, seconds))
     }
 }
 

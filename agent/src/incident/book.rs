@@ -5,18 +5,18 @@
 //! its end is the same leak: its incident is taken up again, and has to stay away longer the next time.
 
 mod findings;
+mod life;
 mod wave;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use leak_detect::Timestamp;
 
-use crate::diagnosis::{self, Cause, Context, Symptom};
+use crate::diagnosis::Context;
 use crate::incident::book::wave::Wave;
-use crate::incident::{
-    End, Family, Incident, IncidentId, Instance, LeakingSignal, Look, Sighting, State,
-};
+use crate::incident::{End, Family, Incident, IncidentId, Look, Sighting, State};
 use crate::labels::Labels;
 
 /// An ended incident is kept for this long.
@@ -179,7 +179,7 @@ impl Book {
         &mut self,
         now: Timestamp,
         workload: &Labels,
-        listed: &[std::sync::Arc<str>],
+        listed: &[Arc<str>],
         looks: &dyn Fn(&Incident) -> Vec<Look>,
         growing: &dyn Fn(&Incident) -> Option<bool>,
     ) -> Vec<(IncidentId, Change)> {
@@ -305,149 +305,5 @@ impl Book {
         let id = fresh.id.clone();
         self.incidents.insert(id.clone(), fresh);
         Some((id, Change::Convicted))
-    }
-}
-
-impl Incident {
-    fn is_return_of(&self, now: Timestamp, fresh: &Self) -> bool {
-        matches!(self.state, State::Ended(End::Released | End::Replaced))
-            && self
-                .ended_at
-                .is_some_and(|ended| now - ended < RETURNS_WITHIN.as_secs_f64())
-            && self.workload == fresh.workload
-            && self.family == fresh.family
-            && self.cause == fresh.cause
-            && self.identity() == fresh.identity()
-            && self.upstreams == fresh.upstreams
-    }
-
-    fn come_back(&mut self, now: Timestamp, fresh: &Self) {
-        self.state = State::Growing;
-        self.ended_at = None;
-        self.active_since = now;
-        self.returns = self.returns.saturating_add(1);
-        self.instances = fresh.instances.clone();
-        self.evidence = fresh.evidence.clone();
-        self.failing_share_before = None;
-        self.note(now, "came back");
-    }
-
-    /// A leak of the ledger explains what was convicted as a level of the process.
-    fn adopt(&mut self, now: Timestamp, wave: &Wave<'_>) {
-        self.family = Family::Held;
-        self.upstreams.clone_from(&wave.upstreams);
-        self.onset = self.onset.min(wave.onset(now));
-        self.instances.clear();
-        self.note(now, format!("explained by {}", wave.carrier_words()));
-    }
-
-    /// Learns from what leaks now; whether a signal or a cause is new.
-    fn take(
-        &mut self,
-        now: Timestamp,
-        sightings: &[&Sighting],
-        context: &dyn Fn(&BTreeSet<String>) -> Context,
-    ) -> bool {
-        let mut news = false;
-        for sighting in sightings.iter().filter(|own| own.is_convicted()) {
-            let known = self.signals.iter().any(|own| {
-                own.signal == *sighting.signal
-                    && own.resource.as_deref() == sighting.resource.as_deref()
-            });
-            if !known {
-                news = true;
-                self.signals.push(LeakingSignal::new(now, sighting));
-                if self.convicted_at != now {
-                    self.note(
-                        now,
-                        format!(
-                            "shows in {}",
-                            wave::words(&sighting.signal, sighting.resource.as_deref())
-                        ),
-                    );
-                }
-            }
-            if self.is_measured_by(sighting) {
-                let instance = self
-                    .instances
-                    .entry(sighting.target.to_string())
-                    .or_insert_with(|| {
-                        Instance::new(&sighting.instance, sighting.at, sighting.value)
-                    });
-                if sighting.kind.is_exact() {
-                    let resource = sighting.resource.as_deref().map(str::to_owned);
-                    instance
-                        .leaked
-                        .insert((sighting.signal.to_string(), resource));
-                }
-            }
-        }
-        self.signals.sort_by(|a, b| {
-            a.rank()
-                .cmp(&b.rank())
-                .then_with(|| a.signal.cmp(&b.signal))
-        });
-        self.weigh(now, sightings);
-        let cause = self.diagnose(context);
-        if cause != self.cause && cause != Cause::Unknown {
-            self.note(now, format!("looks like {cause}"));
-            self.cause = cause;
-            news = true;
-        }
-        self.ticket_only = sightings.iter().any(|own| own.is_convicted())
-            && sightings
-                .iter()
-                .filter(|own| own.is_convicted())
-                .all(|own| own.ticket_only);
-        news
-    }
-
-    /// Whether the end of the incident depends on such a signal: levels of the process only follow a ledger's leak.
-    fn is_measured_by(&self, sighting: &Sighting) -> bool {
-        sighting.kind.family() == self.family
-    }
-
-    pub(crate) fn diagnose(&self, context: &dyn Fn(&BTreeSet<String>) -> Context) -> Cause {
-        let symptoms: Vec<Symptom<'_>> = self
-            .signals
-            .iter()
-            .map(|own| Symptom {
-                kind: own.kind,
-                resource: own.resource.as_deref(),
-            })
-            .collect();
-        let context = if self.family == Family::Process {
-            Context::default()
-        } else {
-            context(&self.upstreams)
-        };
-        diagnosis::diagnose(&symptoms, context)
-    }
-
-    fn pace(&mut self, now: Timestamp, growing: Option<bool>) -> Option<Change> {
-        let (state, change) = match growing? {
-            true => (State::Growing, Change::Growing),
-            false => (State::Stalled, Change::Stalled),
-        };
-        if state == self.state {
-            return None;
-        }
-        self.state = state;
-        self.note(
-            now,
-            if state == State::Growing {
-                "grows again"
-            } else {
-                "held, not growing"
-            },
-        );
-        Some(change)
-    }
-
-    fn end(&mut self, now: Timestamp, end: End) {
-        self.state = State::Ended(end);
-        self.ended_at = Some(now);
-        self.urgent = None;
-        self.note(now, format!("ended: {}", end.word()));
     }
 }

@@ -326,3 +326,6 @@ impl Incident {
         (!self.instances.is_empty()).then_some(end)
     }
 }
+
+#[cfg(test)]
+mod tests;

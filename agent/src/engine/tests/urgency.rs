@@ -171,3 +171,19 @@ fn a_page_survives_a_kill_of_the_agent_although_its_windows_are_empty() {
     assert_eq!(world.started(), before);
     assert_eq!(world.resolved(), 0);
 }
+
+#[test]
+fn one_leaked_connection_is_no_page() {
+    let mut world = World::gateway();
+    let mut scrapes = 0;
+    world.run(120.0, |_, service, _| work(service, 50.0));
+    world.run(180.0, |_, service, _| {
+        scrapes += 1;
+        work(service, 50.0);
+        let count = if scrapes % 12 == 1 { 1.0 } else { 0.0 };
+        service.add("resource_ledger_orphaned", &CONNECTION, count);
+        service.set("process_max_fds", &[], 1024.0);
+    });
+    assert_eq!(world.only_incident().evidence.exhaustion, None);
+    assert_eq!(world.only_incident().urgent, None);
+}
