@@ -41,7 +41,7 @@ pub struct Drills {
 #[derive(Debug, Default)]
 struct Switch {
     state: Mutex<State>,
-    /// Adds up the share request by request; an affected one is where it passes a whole number of [`SHARE_ONE`].
+    /// Adds up the share request by request; an affected one is where the sum passes a whole number.
     phase: AtomicU64,
 }
 

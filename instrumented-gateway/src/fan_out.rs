@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use http::header::ALLOW;
 use http::{HeaderValue, Method, Response, StatusCode};
-use resource_ledger::{OwnerRef, RequestOutcome, TaskSet};
+use resource_ledger::{Labels, OwnerRef, RequestOutcome, TaskSet};
 use tokio_metrics::TaskMonitor;
 
 use crate::body::GatewayBody;
@@ -68,7 +68,12 @@ impl FanOut {
     ) -> Self {
         let caller = |call: &Call| {
             let upstream = &upstreams[call.upstream];
-            Arc::new(Caller::new(route.label(), upstream, call.path.clone()))
+            let labels = Labels::new()
+                .upstream(Arc::clone(upstream.name()))
+                .route(Arc::clone(route.label()));
+            let tasks = upstream.ledger().account(labels);
+            let path = call.path.clone();
+            Arc::new(Caller::new(route.label(), upstream, path, tasks))
         };
         Self {
             policy,

@@ -1,7 +1,7 @@
 //! One upstream: its endpoints in turn, its limits, and one exchange at a time with it.
 //!
 //! An exchange is a place among the requests in flight (or 503, at once), a connection of an endpoint's pool (reused, new,
-//! or waited for), the request, and the head of the answer, all within one deadline. What it gives is a [`Reply`], whose
+//! or waited for), the request, and the head of the answer, all within one deadline. What it gives is a `Reply`, whose
 //! body is counted by whoever takes it: the count's site is the place that is responsible for reading it. A request that
 //! met a connection which the upstream was just closing is sent again, once, where that is safe (RFC 9110, 9.2.2).
 

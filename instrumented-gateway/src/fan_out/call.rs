@@ -97,20 +97,22 @@ pub(crate) fn outcome(called: &Called) -> TaskOutcome {
 }
 
 impl Caller {
-    pub(super) fn new(route: &Arc<str>, upstream: &Arc<Upstream>, path: Template) -> Self {
-        let labels = || {
-            Labels::new()
-                .upstream(Arc::clone(upstream.name()))
-                .route(Arc::clone(route))
-        };
-        // The task is spawned in the file above, and that is where it is found.
-        let tasks = labels().site(concat!(env!("CARGO_PKG_NAME"), "/src/fan_out.rs"));
+    /// A call whose tasks are counted under `tasks`: the site is where they are spawned.
+    pub(super) fn new(
+        route: &Arc<str>,
+        upstream: &Arc<Upstream>,
+        path: Template,
+        tasks: Account<TaskOutcome>,
+    ) -> Self {
+        let labels = Labels::new()
+            .upstream(Arc::clone(upstream.name()))
+            .route(Arc::clone(route));
         Self {
             route: Arc::clone(route),
             upstream: Arc::clone(upstream),
             path,
-            tasks: upstream.ledger().account(tasks),
-            bodies: upstream.ledger().account(labels()),
+            tasks,
+            bodies: upstream.ledger().account(labels),
         }
     }
 

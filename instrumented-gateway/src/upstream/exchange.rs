@@ -200,7 +200,9 @@ impl Upstream {
             };
             let (error, unsent) = split(failure);
             let stale = closed_by_peer(&error);
-            lease.close(if stale {
+            lease.close(if error.is_user() {
+                ConnectionOutcome::ClientGone
+            } else if stale {
                 ConnectionOutcome::PeerClosed
             } else {
                 ConnectionOutcome::Error
