@@ -93,11 +93,7 @@ fn main() {
                 let now = words(&detector);
                 let word = now.split([' ', '(']).next().unwrap().to_owned();
                 let job_kind = job.rsplit_once('-').expect("a seed").0.to_owned();
-                *tally
-                    .entry(job_kind)
-                    .or_default()
-                    .entry(word)
-                    .or_insert(0) += 1;
+                *tally.entry(job_kind).or_default().entry(word).or_insert(0) += 1;
             }
             if explain.is_some() {
                 let now = words(&detector);

@@ -1,7 +1,5 @@
 //! What the pages and the API show, copied out of the engine at one moment, so that rendering holds nobody up.
 
-mod leak;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,8 +9,6 @@ use crate::agent::Seen;
 use crate::discovery::Target;
 use crate::engine;
 use crate::incident::Incident;
-
-pub(super) use leak::LeakView;
 
 /// Everything, at one moment.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use crate::target::PATIENCE;
 
@@ -40,7 +41,7 @@ fn started() -> (Child, String) {
 
 #[track_caller]
 fn gone(address: &str, what: &str) {
-    let since = leak_agent::clock::instant();
+    let since = Instant::now();
     while std::net::TcpStream::connect(address).is_ok() {
         assert!(
             since.elapsed() < PATIENCE,

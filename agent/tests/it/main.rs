@@ -4,4 +4,5 @@ mod command_line;
 mod demo;
 mod interface;
 mod life;
+mod peers;
 mod target;

@@ -57,8 +57,7 @@ pub enum StartError {
     },
 }
 
-/// A gateway at work. Dropping it cuts every client at once, and leaves idle connections to upstreams to their idle limit;
-/// [`Running::shutdown`] ends all of it, gracefully.
+/// A gateway at work. Dropping it stops everything at once; [`Running::shutdown`] does so gracefully.
 #[derive(Debug)]
 pub struct Running {
     listen: SocketAddr,
