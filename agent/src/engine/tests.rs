@@ -1,6 +1,7 @@
 //! The engine over synthetic scrapes: time is an argument, so that ten minutes take milliseconds.
 
 pub(crate) mod drills;
+mod laws;
 mod process;
 mod restarts;
 mod terms;

@@ -16,7 +16,7 @@ use leak_detect::Timestamp;
 
 use crate::diagnosis::Context;
 use crate::incident::book::wave::Wave;
-use crate::incident::{End, Family, Incident, IncidentId, Look, Sighting, State};
+use crate::incident::{End, Family, Incident, IncidentId, Look, Sighting};
 use crate::labels::Labels;
 
 /// An ended incident is kept for this long.
@@ -236,32 +236,24 @@ impl Book {
 
     /// The living incident that a sighting belongs to.
     fn home_of(&self, workload: &Labels, sighting: &Sighting) -> Option<IncidentId> {
-        let family = sighting.kind.family();
-        let living = || {
+        let oldest = |wanted: &dyn Fn(&Incident) -> bool| {
             self.incidents
                 .values()
                 .filter(|incident| incident.is_living() && incident.workload == *workload)
-        };
-        let oldest = |family: Family| {
-            living()
-                .filter(|incident| incident.family == family)
+                .filter(|incident| wanted(incident))
                 .min_by_key(|incident| (incident.convicted_at, incident.id.clone()))
         };
-        let home = match family {
-            Family::Process => living()
-                .find(|incident| incident.family == Family::Process)
-                .or_else(|| oldest(Family::Held)),
-            Family::Held | Family::Churn => living()
-                .filter(|incident| {
-                    let resource = sighting.resource.as_deref();
-                    incident.family == family
-                        && incident.reaches(
-                            &sighting.signal,
-                            resource,
-                            sighting.upstream.as_deref(),
-                        )
-                })
-                .min_by_key(|incident| (incident.convicted_at, incident.id.clone())),
+        let family = sighting.kind.family();
+        let (resource, upstream) = (sighting.resource.as_deref(), sighting.upstream.as_deref());
+        let own = oldest(&|incident| {
+            incident.family == family && incident.reaches(&sighting.signal, resource, upstream)
+        });
+        let home = match sighting.kind {
+            // A level that names no upstream climbs with whatever is held.
+            kind if kind.is_level() && upstream.is_none() => {
+                own.or_else(|| oldest(&|incident| incident.family == Family::Held))
+            }
+            _ => own,
         };
         home.map(|incident| incident.id.clone())
     }
@@ -274,14 +266,14 @@ impl Book {
         wave: &Wave<'_>,
     ) -> Option<(IncidentId, Change)> {
         if wave.family == Family::Held
-            && let Some(process) = self.incidents.values_mut().find(|incident| {
-                incident.family == Family::Process
-                    && incident.state == State::Growing
-                    && incident.workload == *workload
-            })
+            && wave.is_exact()
+            && let Some(level) = self
+                .incidents
+                .values_mut()
+                .find(|incident| incident.workload == *workload && incident.may_be_adopted())
         {
-            process.adopt(now, wave);
-            return Some((process.id.clone(), Change::Adopted));
+            level.adopt(now, wave);
+            return Some((level.id.clone(), Change::Adopted));
         }
         let fresh = wave.incident(now, workload);
         let returned = self

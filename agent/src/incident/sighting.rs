@@ -50,6 +50,11 @@ impl SignalKind {
         }
     }
 
+    /// Whether a detector of levels judges it.
+    pub fn is_level(self) -> bool {
+        !self.is_exact() && self != Self::Churn
+    }
+
     /// Whether it is zero in a correct program.
     pub fn is_exact(self) -> bool {
         matches!(self, Self::Orphaned | Self::Overdue)

@@ -249,3 +249,64 @@ fn hours_of_health_under_a_real_load_are_silent() {
     assert!(world.incidents().is_empty(), "{:#?}", world.log);
     assert!(world.sent.is_empty());
 }
+
+const REQUEST: [(&str, &str); 2] = [("resource", "request"), ("route", "/home/{id}")];
+const TASK: [(&str, &str); 3] = [
+    ("resource", "fan_out_task"),
+    ("upstream", "social"),
+    ("route", "/home/{id}"),
+];
+
+/// Requests that wait for a call: they are open, and name no upstream.
+fn wait(service: &mut Service, now: f64, waiting: f64, overdue: f64) {
+    serve(service, now, waiting, 0.0);
+    service.set(
+        "resource_ledger_open",
+        &REQUEST,
+        (3.0 + wave(now, 31.0, 2.0) + waiting).round(),
+    );
+    service.set("resource_ledger_overdue", &TASK, overdue);
+}
+
+#[test]
+fn held_requests_are_symptoms_of_the_call_that_holds_them() {
+    let mut world = World::gateway();
+    world.run(1800.0, |_, service, now| wait(service, now, 0.0, 0.0));
+    let began = world.now;
+    world.run(3600.0, |_, service, now| {
+        wait(service, now, now - began, now - began)
+    });
+    let incident = world.only_incident();
+    assert_eq!(incident.cause, Cause::FanOutWithoutDeadline);
+    let signals: Vec<_> = incident.signals.iter().map(|own| &*own.signal).collect();
+    assert_eq!(
+        signals,
+        [
+            "resource_ledger_overdue",
+            "resource_ledger_open",
+            "process_open_fds"
+        ]
+    );
+    world.run(1800.0, |_, service, now| wait(service, now, 0.0, 0.0));
+    assert_eq!(world.only_incident().state, State::Ended(End::Released));
+}
+
+#[test]
+fn held_requests_that_were_convicted_first_are_adopted() {
+    let mut world = World::gateway();
+    world.run(1800.0, |_, service, now| wait(service, now, 0.0, 0.0));
+    let began = world.now;
+    world.run(4200.0, |_, service, now| {
+        let age = now - began;
+        wait(service, now, age, (age - 3600.0).max(0.0));
+    });
+    let incident = world.only_incident();
+    assert!(
+        world
+            .log
+            .iter()
+            .any(|change| change.change == Change::Adopted)
+    );
+    assert_eq!(incident.cause, Cause::FanOutWithoutDeadline);
+    assert_eq!(world.started().len(), 1);
+}

@@ -131,7 +131,9 @@ impl Incident {
                 self.is_carried_by(&own.signal, resource, upstream)
             })
             .collect();
-        if carriers.iter().any(|own| own.is_convicted()) {
+        // What is being let go of no longer says how fast it leaked.
+        let holds = carriers.iter().any(|own| own.value > 0.0);
+        if holds && carriers.iter().any(|own| own.is_convicted()) {
             let peak = self.evidence.peak;
             self.evidence = of(now, &carriers, sightings);
             self.evidence.peak = self.evidence.peak.max(peak);

@@ -33,6 +33,13 @@ impl Incident {
         self.note(now, "came back");
     }
 
+    /// Whether a leak that a ledger counts exactly would explain it: it climbs, by levels that name no upstream.
+    pub(super) fn may_be_adopted(&self) -> bool {
+        self.state == State::Growing
+            && self.upstreams.is_empty()
+            && self.signals.iter().all(|own| own.kind.is_level())
+    }
+
     /// A leak of the ledger explains what was convicted as a level of the process.
     pub(super) fn adopt(&mut self, now: Timestamp, wave: &Wave<'_>) {
         self.family = Family::Held;

@@ -91,6 +91,11 @@ impl<'a> Wave<'a> {
         self.sightings.iter().any(|own| own.is_convicted())
     }
 
+    /// Whether it is carried by counts that are zero in a correct program.
+    pub(super) fn is_exact(&self) -> bool {
+        self.carriers().iter().any(|own| own.kind.is_exact())
+    }
+
     fn rank(&self) -> Option<Rank> {
         self.sightings.iter().map(|own| own.rank()).min()
     }
