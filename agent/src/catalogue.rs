@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use crate::labels::Labels;
 
+pub(crate) use table::CLOSED;
+
 /// What a series means to the agent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Role {

@@ -14,6 +14,9 @@ use super::{Exact, Family, LevelSpec, Limit, Role};
 /// Families of a ledger start with this.
 pub(super) const LEDGER_PREFIX: &str = "resource_ledger_";
 
+/// The counter of entries closed in a ledger's account, by outcome.
+pub(crate) const CLOSED: &str = "resource_ledger_closed_total";
+
 /// Counters of load, the best first: the more directly one counts requests of users, the better.
 pub(super) const LOAD: &[&str] = &[
     // instrumented-gateway, its `gateway_` family.
@@ -64,7 +67,7 @@ pub(super) const FAMILIES: &[FamilyRow] = &[
         first_action: "",
     },
     FamilyRow {
-        name: "resource_ledger_closed_total",
+        name: CLOSED,
         role: Role::Closed,
         first_action: "Ask GET /debug/closed?resource=response_body for the place that drops bodies unread, and read \
                        them to their end there (or drain them within a bound).",

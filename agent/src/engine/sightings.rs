@@ -14,7 +14,7 @@ use crate::incident::{Churn, Incident, Sighting, SignalKind};
 use crate::labels::Labels;
 
 /// The metric family that carries a loss of reuse, and what is lost.
-pub(super) const CHURN_SIGNAL: &str = "resource_ledger_closed_total";
+pub(super) const CHURN_SIGNAL: &str = crate::catalogue::CLOSED;
 pub(super) const CHURN_RESOURCE: &str = "pool_connection";
 
 /// Everything in a workload that leaks or may begin to.

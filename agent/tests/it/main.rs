@@ -6,3 +6,4 @@ mod interface;
 mod life;
 mod peers;
 mod target;
+mod tidy;

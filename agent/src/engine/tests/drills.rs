@@ -444,11 +444,8 @@ fn a_leak_that_comes_back_soon_is_the_same_incident() {
     assert!(!world.only_incident().is_living());
     pause(&mut world, 4000.0);
     world.run(60.0, |_, service, _| leak(service, leaks, 10.0));
-    assert_eq!(
-        world.incidents().len(),
-        2,
-        "after more than an hour it is another"
-    );
+    let in_all = world.incidents().len();
+    assert_eq!(in_all, 2, "after more than an hour it is another");
 }
 
 #[test]
