@@ -6,6 +6,8 @@
 
 #[path = "demo/alert.rs"]
 mod alert;
+#[path = "demo/cast.rs"]
+mod cast;
 #[path = "demo/child.rs"]
 mod child;
 #[path = "demo/drill.rs"]

@@ -1,4 +1,4 @@
-//! The agent: what it is made of, how it starts and how it ends. Everything it does then is in [`event_loop`].
+//! The agent: what it is made of, how it starts and how it ends. Everything it does then is in `event_loop`.
 //!
 //! It starts and stops in-process, any number of times, on ports that may be chosen by the system; dropping [`Running`] ends every task it has.
 //! Nothing is bound or opened before the whole configuration is known to be in order, and the end loses nothing: what was scraped is judged into
@@ -10,6 +10,7 @@ mod reader;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use leak_detect::Timestamp;
 use resource_ledger::{Labels, Ledger, ServiceTaskOutcome, Settings, Task};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -17,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Saved};
 use crate::notify::{Notifier, NotifyError};
-use crate::state::{Opened, SetAside, StateError, Store};
+use crate::state::{SetAside, StateError, Store};
 use crate::web;
 use crate::witness::{Witness, WitnessError};
 use event_loop::EventLoop;
@@ -89,19 +90,7 @@ impl Agent {
         let config = Arc::new(config);
         let ledger = Ledger::new(Settings::default());
         let started_at = clock::now();
-        let Opened {
-            store,
-            saved,
-            set_aside,
-        } = Store::open(&config.storage.path, started_at)?;
-        if let Some(SetAside {
-            to,
-            reason,
-            is_whole,
-        }) = set_aside
-        {
-            tracing::error!(to = %to.display(), reason, is_whole, "the state was damaged and is set aside");
-        }
+        let (store, saved) = open_state(&config, started_at)?;
         let targets = config.targets();
         let engine = Engine::new(&config, targets.clone(), saved, started_at);
         let (scraped, scrapes) = mpsc::channel(SCRAPES_WAITING);
@@ -150,6 +139,20 @@ impl Agent {
             interface: ledger.spawn(account.open(), interface),
         })
     }
+}
+
+/// The state as it was left, or a new one; what is damaged is set aside and told.
+fn open_state(config: &Config, now: Timestamp) -> Result<(Store, Option<Saved>), StateError> {
+    let opened = Store::open(&config.storage.path, now)?;
+    if let Some(SetAside {
+        to,
+        reason,
+        is_whole,
+    }) = opened.set_aside
+    {
+        tracing::error!(to = %to.display(), reason, is_whole, "the state was damaged and is set aside");
+    }
+    Ok((opened.store, opened.saved))
 }
 
 impl Running {

@@ -6,10 +6,10 @@
 //! them where the reader prefers dark: the same file serves the page, a link and a README, without a script.
 
 mod axis;
+mod labels;
 mod theme;
 
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::quantity::{Unit, duration, time_of_day};
 
@@ -85,6 +85,8 @@ pub struct Plot {
     pub fit: Option<Line>,
     /// The level at which the resource runs out.
     pub limit: Option<f64>,
+    /// When something else runs out that the series holds as well, with its word, such as `descriptors run out`.
+    pub exhaustion: Option<Mark>,
     /// Since when it leaks.
     pub onset: Option<f64>,
     /// Other moments: alert, restart, end.
@@ -163,6 +165,11 @@ struct Frame {
 }
 
 impl Frame {
+    /// Whether a moment is in view.
+    fn shows(&self, at: f64) -> bool {
+        (self.from..=self.to).contains(&at)
+    }
+
     /// How far to the right a moment stands: 0 to 1.
     fn share(&self, at: f64) -> f64 {
         (at - self.from) / (self.to - self.from)
@@ -185,10 +192,16 @@ impl Frame {
             .zip(plot.limit)
             .and_then(|(fit, limit)| fit.reaches(limit))
             .filter(|crossing| *crossing > plot.now);
-        let to = match (plot.fit, crossing) {
+        let end = plot
+            .exhaustion
+            .as_ref()
+            .map(|own| own.at)
+            .filter(|at| *at > plot.now);
+        let end = crossing.into_iter().chain(end).reduce(f64::min);
+        let to = match (plot.fit, end) {
             (None, _) => plot.now + seen * 0.02,
-            (Some(_), Some(crossing)) if crossing - plot.now <= 2.0 * seen => {
-                plot.now + (crossing - plot.now) * 1.15
+            (Some(_), Some(end)) if end - plot.now <= 2.5 * seen => {
+                plot.now + (end - plot.now) * 1.15
             }
             (Some(_), _) => plot.now + seen * 0.4,
         };
@@ -240,6 +253,13 @@ fn describe(plot: &Plot, frame: &Frame) -> String {
         )),
         (Some(limit), None) => text.push_str(&format!("; the limit is {}", plot.unit.text(limit))),
         (None, _) => {}
+    }
+    if let Some(exhaustion) = plot.exhaustion.as_ref().filter(|own| own.at > plot.now) {
+        text.push_str(&format!(
+            "; {} in {}",
+            exhaustion.label,
+            duration(exhaustion.at - plot.now)
+        ));
     }
     text.push('.');
     text
@@ -293,7 +313,7 @@ fn draw(root: &Area<'_>, plot: &Plot, frame: &Frame, size: Size) -> Drawn {
     future(&mut chart, plot, frame, narrow)?;
     history(&mut chart, plot)?;
     // Labels last, so that no line runs through a letter.
-    labels(&mut chart, plot, frame)
+    labels::draw(&mut chart, plot, frame)
 }
 
 /// Upright lines: since when, marks, now.
@@ -307,16 +327,20 @@ fn moments(chart: &mut Chart<'_, '_>, plot: &Plot, frame: &Frame) -> Drawn {
             theme::ONSET.stroke_width(1),
         ))?;
     }
-    for mark in plot
-        .marks
-        .iter()
-        .filter(|mark| (frame.from..=frame.to).contains(&mark.at))
-    {
+    for mark in plot.marks.iter().filter(|mark| frame.shows(mark.at)) {
         chart.draw_series(DashedLineSeries::new(
             upright(mark.at),
             3,
             4,
             theme::QUIET.stroke_width(1),
+        ))?;
+    }
+    if let Some(exhaustion) = plot.exhaustion.as_ref().filter(|own| frame.shows(own.at)) {
+        chart.draw_series(DashedLineSeries::new(
+            upright(exhaustion.at),
+            5,
+            4,
+            theme::LIMIT.stroke_width(2),
         ))?;
     }
     chart.draw_series(LineSeries::new(
@@ -401,107 +425,6 @@ fn future(chart: &mut Chart<'_, '_>, plot: &Plot, frame: &Frame, narrow: bool) -
         )))?;
     }
     Ok(())
-}
-
-/// A few words at a point.
-struct Label {
-    text: String,
-    at: f64,
-    value: f64,
-    colour: RGBColor,
-    vertical: VPos,
-    /// Whether they end at the point, or begin there.
-    before: bool,
-}
-
-fn labels(chart: &mut Chart<'_, '_>, plot: &Plot, frame: &Frame) -> Drawn {
-    for label in moment_labels(plot, frame)
-        .into_iter()
-        .chain(limit_labels(plot, frame))
-    {
-        // A no-break space keeps the words off the line that they belong to.
-        let (text, horizontal) = match label.before {
-            true => (format!("{}\u{a0}", label.text), HPos::Right),
-            false => (format!("\u{a0}{}", label.text), HPos::Left),
-        };
-        let style = theme::text(14, label.colour).pos(Pos::new(horizontal, label.vertical));
-        chart.draw_series(std::iter::once(Text::new(
-            text,
-            (label.at, label.value),
-            style,
-        )))?;
-    }
-    Ok(())
-}
-
-fn moment_labels(plot: &Plot, frame: &Frame) -> Vec<Label> {
-    // Each upright line has a row of its own, so that neighbours do not write over one another.
-    let row = |index: usize| frame.top * (1.0 - 0.07 * index as f64);
-    let mut labels = Vec::new();
-    if let Some(onset) = plot.onset.filter(|onset| *onset >= frame.from) {
-        labels.push(Label {
-            text: format!("since {}", time_of_day(onset)),
-            at: onset,
-            value: row(0),
-            colour: theme::ONSET,
-            vertical: VPos::Top,
-            // What follows an onset stands to its right: its own words stand to its left where there is room.
-            before: frame.share(onset) > 0.2,
-        });
-    }
-    let visible = plot
-        .marks
-        .iter()
-        .filter(|mark| (frame.from..=frame.to).contains(&mark.at));
-    labels.extend(visible.take(4).enumerate().map(|(index, mark)| Label {
-        text: theme::printable(&mark.label),
-        at: mark.at,
-        value: row(index + 1),
-        colour: theme::QUIET,
-        vertical: VPos::Top,
-        before: frame.share(mark.at) > 0.8,
-    }));
-    if plot.fit.is_some() {
-        labels.push(Label {
-            text: "now".to_owned(),
-            at: plot.now,
-            value: 0.0,
-            colour: theme::QUIET,
-            vertical: VPos::Bottom,
-            before: true,
-        });
-    }
-    labels
-}
-
-fn limit_labels(plot: &Plot, frame: &Frame) -> Vec<Label> {
-    let Some(limit) = plot.limit else {
-        return Vec::new();
-    };
-    let text = format!("limit {}", plot.unit.text(limit));
-    let label = |text: String, at: f64, value: f64, vertical: VPos, before: bool| Label {
-        text,
-        at,
-        value,
-        colour: theme::LIMIT,
-        vertical,
-        before,
-    };
-    if !frame.limit_in_view {
-        return vec![label(
-            format!("\u{2191} {text}"),
-            frame.to,
-            frame.top,
-            VPos::Top,
-            true,
-        )];
-    }
-    let mut labels = vec![label(text, frame.from, limit, VPos::Bottom, false)];
-    if let Some(crossing) = frame.crossing.filter(|crossing| *crossing <= frame.to) {
-        let text = format!("runs out in {}", duration(crossing - plot.now));
-        labels.push(label(text, crossing, limit, VPos::Bottom, true));
-    }
-    labels
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ upstreams:
     idle_timeout: 3s
 routes:
   - path: /content/*
-    deadline: 1s
+    deadline: 5s
     body_idle_timeout: 3s
     proxy: content
   - path: /home/{{id}}

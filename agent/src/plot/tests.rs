@@ -30,6 +30,7 @@ fn leaking() -> Plot {
             slope: 1.2,
         }),
         limit: Some(1_024.0),
+        exhaustion: None,
         onset: Some(NOW - 400.0),
         marks: vec![Mark {
             at: NOW - 340.0,
@@ -76,6 +77,35 @@ fn a_distant_limit_is_named_and_not_drawn() {
         description(&plot).contains("would be met in 10 d 2 h"),
         "{}",
         description(&plot)
+    );
+}
+
+#[test]
+fn what_runs_out_elsewhere_is_marked_where_it_is_in_view() {
+    let mut plot = leaking();
+    plot.limit = None;
+    plot.exhaustion = Some(Mark {
+        at: NOW + 300.0,
+        label: "descriptors run out".to_owned(),
+    });
+    let near = svg(&plot, Size::WIDE).unwrap();
+    assert_eq!(
+        near.matches("descriptors run out").count(),
+        3,
+        "in the picture, beneath the title, and for those who cannot see"
+    );
+    assert!(
+        description(&plot).ends_with("; descriptors run out in 5 min."),
+        "{}",
+        description(&plot)
+    );
+    plot.exhaustion.as_mut().unwrap().at = NOW + 86_400.0;
+    assert_eq!(
+        svg(&plot, Size::WIDE)
+            .unwrap()
+            .matches("descriptors run out in 1 d")
+            .count(),
+        2
     );
 }
 

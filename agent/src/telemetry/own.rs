@@ -1,5 +1,7 @@
 //! How the agent itself is doing.
 
+use std::collections::BTreeMap;
+
 use crate::agent::Seen;
 use crate::telemetry::text::{Exposition, Kind};
 
@@ -52,36 +54,29 @@ fn scraping(exposition: &mut Exposition, seen: &Seen<'_>) {
         "Samples in the bodies of all scrapes, watched or not.",
     );
     family.sample([], seen.engine.counters().samples as f64);
-    let mut family = exposition.family(
-        "leak_agent_target_up",
-        Kind::Gauge,
-        "Whether the last scrape of a target succeeded: 1, else 0.",
-    );
-    for target in seen.engine.targets() {
-        let Some(_) = target.health().last_scrape else {
+    // Two targets may share job and instance and differ in their path: the worse of them counts.
+    let (mut up, mut seconds) = (BTreeMap::new(), BTreeMap::new());
+    for own in seen.engine.targets() {
+        let (target, health) = (own.target(), own.health());
+        if health.last_scrape.is_none() {
             continue;
-        };
-        let labels = [
-            ("job", &*target.target().job),
-            ("instance", &*target.target().instance),
-        ];
-        family.sample(labels, f64::from(u8::from(target.health().error.is_none())));
+        }
+        let labels = target
+            .labels
+            .retain(|name| ["job", "instance"].contains(&name));
+        let well = up.entry(labels.clone()).or_insert(1.0_f64);
+        *well = well.min(f64::from(u8::from(health.error.is_none())));
+        let longest = seconds.entry(labels).or_insert(0.0_f64);
+        *longest = longest.max(health.duration_seconds);
     }
-    let mut family = exposition.family(
-        "leak_agent_scrape_duration_seconds",
-        Kind::Gauge,
-        "How long the last scrape of a target took.",
-    );
-    for target in seen.engine.targets() {
-        let Some(_) = target.health().last_scrape else {
-            continue;
-        };
-        let labels = [
-            ("job", &*target.target().job),
-            ("instance", &*target.target().instance),
-        ];
-        family.sample(labels, target.health().duration_seconds);
-    }
+    let help = "Whether the last scrape of a target succeeded: 1, else 0.";
+    exposition
+        .family("leak_agent_target_up", Kind::Gauge, help)
+        .samples(up);
+    let help = "How long the last scrape of a target took.";
+    exposition
+        .family("leak_agent_scrape_duration_seconds", Kind::Gauge, help)
+        .samples(seconds);
 }
 
 fn sending(exposition: &mut Exposition, seen: &Seen<'_>) {

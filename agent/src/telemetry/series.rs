@@ -32,9 +32,9 @@ pub(super) fn write(exposition: &mut Exposition, seen: &Seen<'_>) {
             Verdict::Undecided(_) => 1,
             Verdict::Leaking(_) => 2,
         };
-        counts
-            .entry((&series.target().job, series.signal()))
-            .or_default()[index] += 1;
+        let target = series.target();
+        let job = target.labels.get("job").unwrap_or(&target.job);
+        counts.entry((job, series.signal())).or_default()[index] += 1;
         suspects.extend(suspect(&series, &verdict));
     }
     // The engine keeps series in no order; an exposition that is read twice should not be shuffled.

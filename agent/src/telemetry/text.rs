@@ -2,7 +2,10 @@
 //!
 //! Source: Prometheus, "Exposition formats". It knows no registry: a family is written from the state of the moment, so that a series can vanish.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+use crate::labels::Labels;
 
 /// The media type of [`Exposition::finish`].
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -80,6 +83,13 @@ impl Family<'_> {
         text.push(' ');
         number(text, value);
         text.push('\n');
+    }
+
+    /// Samples in the order of their labels.
+    pub(super) fn samples(&mut self, samples: BTreeMap<Labels, f64>) {
+        for (labels, value) in samples {
+            self.sample(labels.iter(), value);
+        }
     }
 }
 

@@ -11,8 +11,7 @@ use crate::alert::{Alert, AlertState};
 use crate::impact::Urgency;
 use crate::incident::{Exhaustion, Incident, Moment, Place, Witness};
 use crate::quantity::rfc3339;
-use crate::web::leak::LeakView;
-use crate::web::view::TargetView;
+use crate::web::view::{LeakView, TargetView};
 
 /// What the API answers where something went right.
 pub(super) fn success(data: Value) -> Value {

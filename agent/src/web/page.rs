@@ -15,9 +15,8 @@ use crate::alert::Alert;
 use crate::incident::{Incident, IncidentId};
 use crate::plot::{self, Size};
 use crate::telemetry;
-use crate::web::leak::LeakView;
 use crate::web::shell::{PAGE_POLICY, PICTURE_POLICY, STYLE, STYLE_PATH, Shell};
-use crate::web::view::Overview;
+use crate::web::view::{LeakView, Overview};
 use crate::web::{api, leak, suspects, words};
 
 /// After how many seconds a page reloads itself.

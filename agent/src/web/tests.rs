@@ -3,9 +3,8 @@ use std::sync::Arc;
 use leak_detect::Timestamp;
 use serde_json::json;
 
-use super::leak::LeakView;
 use super::shell::Shell;
-use super::view::{LastScrape, Overview, SeriesView, TargetView};
+use super::view::{LastScrape, LeakView, Overview, SeriesView, TargetView};
 use super::*;
 use crate::config::Config;
 use crate::incident::Incident;

@@ -1,5 +1,7 @@
 //! What the pages and the API show, copied out of the engine at one moment, so that rendering holds nobody up.
 
+mod leak;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use crate::agent::Seen;
 use crate::discovery::Target;
 use crate::engine;
 use crate::incident::Incident;
+
+pub(super) use leak::LeakView;
 
 /// Everything, at one moment.
 #[derive(Clone, Debug)]

@@ -3,7 +3,6 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 use crate::target::PATIENCE;
 
@@ -41,7 +40,7 @@ fn started() -> (Child, String) {
 
 #[track_caller]
 fn gone(address: &str, what: &str) {
-    let since = Instant::now();
+    let since = leak_agent::clock::instant();
     while std::net::TcpStream::connect(address).is_ok() {
         assert!(
             since.elapsed() < PATIENCE,

@@ -57,7 +57,8 @@ pub enum StartError {
     },
 }
 
-/// A gateway at work. Dropping it stops everything at once; [`Running::shutdown`] does so gracefully.
+/// A gateway at work. Dropping it cuts every client at once, and leaves idle connections to upstreams to their idle limit;
+/// [`Running::shutdown`] ends all of it, gracefully.
 #[derive(Debug)]
 pub struct Running {
     listen: SocketAddr,
