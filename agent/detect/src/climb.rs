@@ -7,6 +7,7 @@
 //! rows before the onset, noise and correlation are theirs alone: a leak's own unevenness is no noise.
 
 mod fit;
+mod steps;
 
 use crate::climb::fit::{Basis, LineFit};
 use crate::statistics::{Column, ROWS, student_tail};
@@ -19,7 +20,7 @@ pub(crate) const PARTS: usize = 4;
 const ROWS_FOR_NOISE: usize = 12;
 
 /// Rows from one onset that is tried to the next.
-const ONSET_STEP: usize = 2;
+const ONSET_STEP: usize = 4;
 
 /// What a climb grows with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,20 +59,32 @@ impl Climb {
     /// `quantum` is the series' smallest step: noise is not taken for less.
     pub(crate) fn find(window: &Window, quantum: f64) -> Option<Self> {
         let basis = Basis::new(window);
+        let newest_onset = window.rows - LEAST_ROWS;
         let mut best: Option<(LineFit, Axis, usize)> = None;
-        for axis in [Axis::Time, Axis::Work] {
-            if axis == Axis::Work && !window.loaded {
-                continue;
+        let mut attempt = |axis, onset| {
+            if let Some(fit) = basis.fit(axis_of(window, axis), onset)
+                && best
+                    .as_ref()
+                    .is_none_or(|(best, ..)| fit.squares < best.squares)
+            {
+                best = Some((fit, axis, onset));
             }
-            for onset in (0..=window.rows - LEAST_ROWS).step_by(ONSET_STEP) {
-                if let Some(fit) = basis.fit(axis_of(window, axis), onset)
-                    && best
-                        .as_ref()
-                        .is_none_or(|(best, ..)| fit.squares < best.squares)
-                {
-                    best = Some((fit, axis, onset));
-                }
+            best.as_ref().map(|(_, axis, onset)| (*axis, *onset))
+        };
+        let mut place = None;
+        for onset in (0..=newest_onset).step_by(ONSET_STEP) {
+            place = attempt(Axis::Time, onset);
+            if window.loaded {
+                place = attempt(Axis::Work, onset);
             }
+        }
+        // Then between the steps.
+        let (axis, onset) = place?;
+        for near in [
+            onset.saturating_sub(ONSET_STEP / 2),
+            (onset + ONSET_STEP / 2).min(newest_onset),
+        ] {
+            attempt(axis, near);
         }
         let (fit, axis, onset) = best.filter(|(fit, ..)| fit.slope > 0.0)?;
         let climb = Self::new(window, &basis, &fit, axis, onset, quantum)?;
@@ -151,19 +164,11 @@ impl Climb {
         student_tail(self.t(), self.freedom)
     }
 
-    /// What the climb leaves unexplained, as a share of what the best single step leaves: above one, a step fits better.
-    pub(crate) fn share_of_step(&self, window: &Window) -> f64 {
-        let basis = Basis::new(window);
-        let mut least = f64::INFINITY;
-        for before in 0..self.rows - 1 {
-            let mut step = [0.0; ROWS];
-            step[before + 1..self.rows].fill(1.0);
-            least = basis
-                .fit(&step, before)
-                .map_or(least, |fit| least.min(fit.squares));
-        }
-        if least > 0.0 {
-            self.squares / least
+    /// What the climb leaves unexplained, as a share of what so many steps leave at best: above one, they fit better.
+    pub(crate) fn share_of_steps(&self, steps: usize) -> f64 {
+        let left = steps::unexplained(&self.mean[..self.rows], steps);
+        if left > 0.0 {
+            self.squares / left
         } else {
             f64::INFINITY
         }

@@ -19,23 +19,33 @@ use crate::window::{LOAD_MARGIN, Window, mean_of};
 /// A level may follow its load a little more than in proportion, as queues do when they fill.
 const LOAD_EXPONENT: f64 = 1.25;
 
-/// Without a known load: growth by this many times the level, for so long, is no load's; or growth through a whole day.
-const UNLOADED_RISE: f64 = 2.0;
-const UNLOADED_SECONDS: f64 = 3600.0;
+/// What load explains of a rise is as uncertain as this share of it.
+const LOAD_UNCERTAINTY: f64 = 0.25;
+
+/// Where no load is known, growth is no load's when it lasts through a whole day, when it goes so many times above all
+/// that a whole day before it reached, or when an amount grows by so many times its level within hours.
 const WHOLE_DAY_SECONDS: f64 = 86_400.0;
+const UNLOADED_TIMES_HIGHEST: f64 = 5.0;
+const UNLOADED_TIMES_LEVEL: f64 = 2.0;
+const UNLOADED_SECONDS: std::ops::RangeInclusive<f64> = 3600.0..=10_800.0;
 
 /// A slow upstream holds at most the requests of so many seconds, and has recovered or been given up after so long.
 const UPSTREAM_SECONDS: f64 = 60.0;
-const UPSTREAM_OUTAGE_SECONDS: f64 = 1800.0;
+const UPSTREAM_OUTAGE_SECONDS: f64 = 2400.0;
 
-/// Growth beyond these needs no long watching, where things are counted: so many, so many where the load is not known or
-/// the process is young, and so many times the level where the load is not known.
+/// Growth beyond these needs no long watching, where things are counted: so many, and more than a slow upstream could
+/// hold; where the load is not known or the process is young, so many at least.
 const STEEP_RISE: f64 = 200.0;
 const STEEP_UNTRIED_RISE: f64 = 500.0;
+/// Where the load is not known: so many times the level, within so long.
 const STEEP_UNLOADED_TIMES: f64 = 10.0;
+const STEEP_UNLOADED_SECONDS: f64 = 3600.0;
 
-/// A climb must leave less unexplained than this share of what the best step leaves.
-const SHARE_OF_STEP: f32 = 0.7;
+/// A climb must leave less unexplained than this share of what so many steps leave at best. A count steps with a deploy
+/// or an upstream; memory also with each arena that an allocator adds.
+const STEPS_OF_COUNTS: (usize, f32) = (2, 0.7);
+const STEPS_OF_BYTES: (usize, f32) = (3, 0.9);
+
 /// Greatest share of the climb that may lie between two neighbouring parts, and the least.
 const GREATEST_SHARE: f32 = 0.6;
 const LEAST_SHARE: f32 = 0.12;
@@ -47,10 +57,16 @@ const LEAST_NEWEST_SHARE: f64 = 0.22;
 const STILL_CLIMBING: f64 = 0.15;
 
 /// A young process may fill its pools and caches for so long, where things are counted and where bytes are; it is young
-/// unless it was quiet for this share of the time that it has climbed.
+/// unless it was quiet for such a share of the time that it has climbed.
 const YOUNG_COUNT_SECONDS: f64 = 1800.0;
-const YOUNG_BYTES_SECONDS: f64 = 8.0 * 3600.0;
+const YOUNG_BYTES_SECONDS: f64 = 86_400.0;
 const QUIET_SHARE: f64 = 0.25;
+/// Rows before the climb that can show that it was quiet.
+const QUIET_ROWS: usize = 6;
+
+/// What is counted turns over in the time in which as much arrives as is held (Little's law): a climb that has not lasted
+/// so many times that long may still be the load of before.
+const TURNOVERS: f64 = 3.0;
 
 /// Growth before the window, in units of that in it: faster is a filling up, slower is none.
 const FASTER_BEFORE: f64 = 1.3;
@@ -115,6 +131,7 @@ impl Case<'_> {
             Self::earlier_high,
             Self::slow_upstream,
             Self::young,
+            Self::steps,
         ];
         let standing = explanations
             .iter()
@@ -151,17 +168,41 @@ impl Case<'_> {
             findings.now - base
         };
         findings.unexplained = rise.max(f64::MIN);
-        findings.steep =
-            self.settings.integer && findings.unexplained >= self.steep_bound(findings, base);
-        let long = findings.seconds >= WHOLE_DAY_SECONDS
-            || (findings.seconds >= UNLOADED_SECONDS && rise >= UNLOADED_RISE * base);
-        if rise < findings.floor || !(findings.loaded || findings.steep || long) {
+        findings.steep = self.settings.integer
+            && rise >= self.steep_bound(findings, base)
+            && (findings.loaded || findings.seconds <= STEEP_UNLOADED_SECONDS);
+        let uncertain = LOAD_UNCERTAINTY * (findings.now - base - rise);
+        if rise < findings.floor.max(uncertain)
+            || !(findings.loaded || findings.steep || self.is_beyond_days(findings))
+        {
+            return Some(Standing::Load);
+        }
+        if self.settings.integer && findings.seconds < TURNOVERS * self.turnover_seconds(base) {
             return Some(Standing::Load);
         }
         let second = self.climb.first_of(1)..self.climb.first_of(2);
         let comparable = findings.loaded && second.len() >= 2;
         (comparable && self.beyond_load(second) < STILL_CLIMBING * self.climb.rise())
             .then_some(Standing::Load)
+    }
+
+    /// Whether it climbed through a day, or above the days before, or faster than days change, where no load is known.
+    fn is_beyond_days(&self, findings: &Findings) -> bool {
+        let through_a_day = findings.seconds >= WHOLE_DAY_SECONDS;
+        let highest = self.highest_before(|_| true).unwrap_or(f64::INFINITY);
+        let seen_before = self.window.begin(self.climb.onset) - self.past.since;
+        let above_a_day =
+            seen_before >= WHOLE_DAY_SECONDS && findings.now >= UNLOADED_TIMES_HIGHEST * highest;
+        let within_hours = !self.settings.integer
+            && UNLOADED_SECONDS.contains(&findings.seconds)
+            && findings.unexplained >= UNLOADED_TIMES_LEVEL * self.base();
+        through_a_day || above_a_day || within_hours
+    }
+
+    /// The time in which as much arrived as was held before the climb; none where nothing arrived or no load is known.
+    fn turnover_seconds(&self, base: f64) -> f64 {
+        let arrival = self.base_load().unwrap_or(0.0);
+        if arrival > 0.0 { base / arrival } else { 0.0 }
     }
 
     /// So much more that nothing ordinary explains it, however short the time.
@@ -233,13 +274,10 @@ impl Case<'_> {
         let (Some(mean), Some(low)) = (shares(&self.climb.mean), shares(&self.climb.low)) else {
             return Some(Standing::Step);
         };
-        findings.share_of_step = (self.climb.share_of_step(self.window) as f32).min(f32::MAX);
         findings.greatest_share = mean.into_iter().fold(0.0, f32::max);
         findings.newest_share = mean[2];
         findings.least_low_share = low.into_iter().fold(1.0, f32::min);
-        let stepped =
-            findings.share_of_step > SHARE_OF_STEP || findings.greatest_share > GREATEST_SHARE;
-        if stepped || mean[0].min(mean[1]) < LEAST_SHARE {
+        if findings.greatest_share > GREATEST_SHARE || mean[0].min(mean[1]) < LEAST_SHARE {
             Some(Standing::Step)
         } else if f64::from(findings.newest_share) < LEAST_NEWEST_SHARE {
             Some(Standing::Filling)
@@ -248,28 +286,26 @@ impl Case<'_> {
         }
     }
 
+    /// Whether a few steps tell it better than a climb does. The dearest test, and so the last.
+    fn steps(&self, findings: &mut Findings) -> Option<Standing> {
+        let (steps, share) = if self.settings.integer {
+            STEPS_OF_COUNTS
+        } else {
+            STEPS_OF_BYTES
+        };
+        findings.share_of_steps = (self.climb.share_of_steps(steps) as f32).min(f32::MAX);
+        (findings.share_of_steps > share).then_some(Standing::Step)
+    }
+
     /// Whether it has been as high before under no more load: as at a day's peak, or before a collection.
     fn earlier_high(&self, findings: &mut Findings) -> Option<Standing> {
-        let (window, memory) = (self.window, self.memory);
+        let window = self.window;
         let load = LOAD_MARGIN * mean_of(&window.load[self.climb.newest()..window.rows]);
-        let onset = window.begin(self.climb.onset);
-        let comparable =
-            |before: Option<f64>| !window.loaded || before.is_none_or(|before| before <= load);
-        for scale in self.scale..SCALES {
-            let seconds = memory.bucket_seconds(scale);
-            let before = memory
-                .closed(scale)
-                .take_while(|(begin, _)| begin.shifted(seconds) <= onset);
-            for (_, cell) in
-                before.filter(|(begin, cell)| *begin >= self.past.since && comparable(cell.load))
-            {
-                let highest = findings
-                    .highest_before
-                    .unwrap_or(cell.minimum)
-                    .max(cell.minimum);
-                findings.highest_before = Some(highest);
-            }
-        }
+        // Memory follows load too loosely for that: what it has reached, it has reached.
+        let comparable = |before: Option<f64>| {
+            !window.loaded || !self.settings.integer || before.is_none_or(|before| before <= load)
+        };
+        findings.highest_before = self.highest_before(comparable);
         let margin = ABOVE_HIGHS * self.climb.rise();
         if findings
             .highest_before
@@ -285,6 +321,25 @@ impl Case<'_> {
         (!self.past.charged && findings.now < lived + margin).then_some(Standing::EarlierLife)
     }
 
+    /// The highest lower envelope of this life before the climb, of the buckets whose load passes.
+    fn highest_before(&self, comparable: impl Fn(Option<f64>) -> bool) -> Option<f64> {
+        let onset = self.window.begin(self.climb.onset);
+        let mut highest: Option<f64> = None;
+        for scale in self.scale..SCALES {
+            let seconds = self.memory.bucket_seconds(scale);
+            let before = self
+                .memory
+                .closed(scale)
+                .take_while(|(begin, _)| begin.shifted(seconds) <= onset);
+            for (_, cell) in
+                before.filter(|(begin, cell)| *begin >= self.past.since && comparable(cell.load))
+            {
+                highest = Some(highest.map_or(cell.minimum, |highest| highest.max(cell.minimum)));
+            }
+        }
+        highest
+    }
+
     fn slow_upstream(&self, findings: &mut Findings) -> Option<Standing> {
         let long = findings.seconds >= UPSTREAM_OUTAGE_SECONDS;
         (!long && !findings.steep && !self.past.charged).then_some(Standing::SlowUpstream)
@@ -297,15 +352,16 @@ impl Case<'_> {
         } else {
             (Standing::Filling, YOUNG_BYTES_SECONDS)
         };
-        match self.rate_before() {
-            Some(rate) if rate > FASTER_BEFORE * self.climb.slope => {
-                return Some(Standing::Filling);
-            }
-            // It climbed alike before the window: a coarser scale sees since when.
-            Some(rate) if rate > FLAT_BEFORE * self.climb.slope => return Some(starting),
-            _ => {}
+        let before = self.rate_before().map(|rate| rate / self.climb.slope);
+        if before.is_some_and(|before| before > FASTER_BEFORE) {
+            return Some(Standing::Filling);
         }
-        if findings.quiet_seconds >= QUIET_SHARE * findings.seconds {
+        // Where it climbed alike before the window, a coarser scale sees since when.
+        if self.climb.onset <= 2 && before.is_some_and(|before| before > FLAT_BEFORE) {
+            return Some(starting);
+        }
+        let flat = before.is_some_and(|before| before <= FLAT_BEFORE);
+        if flat && findings.quiet_seconds >= QUIET_SHARE * findings.seconds {
             return None;
         }
         // What is young must climb over time and in itself, not only over work or with its load taken out.
@@ -320,14 +376,19 @@ impl Case<'_> {
         (findings.seconds < young && !beyond && !self.past.charged).then_some(starting)
     }
 
-    /// How fast the lower envelope climbed in the time before a window that shows no onset; `None` where it does, or
-    /// where that time is not remembered.
+    /// How fast it climbed before the climb, per second; `None` where too little of that is remembered.
     fn rate_before(&self) -> Option<f64> {
         let window = self.window;
-        let coarser = (self.scale + 3).min(SCALES - 1);
-        if self.climb.onset > 2 || coarser <= self.scale {
+        if self.climb.onset >= QUIET_ROWS {
+            return Some(slope(
+                &window.time[..self.climb.onset],
+                &self.climb.mean[..self.climb.onset],
+            ));
+        }
+        if self.climb.onset > 2 {
             return None;
         }
+        let coarser = (self.scale + 3).min(SCALES - 1);
         let begin = window.begin(0);
         let earliest = begin
             .shifted(2.0 * (begin - window.end))
@@ -340,6 +401,17 @@ impl Case<'_> {
             .find(|(start, _)| known(start))?;
         Some((window.low[0] - cell.minimum) / (begin - start))
     }
+}
+
+/// Least-squares slope of some rows.
+fn slope(time: &[f64], level: &[f64]) -> f64 {
+    let (middle, mean) = (mean_of(time), mean_of(level));
+    let (mut along, mut across) = (0.0, 0.0);
+    for (time, level) in time.iter().zip(level) {
+        along += (time - middle).powi(2);
+        across += (time - middle) * (level - mean);
+    }
+    if along > 0.0 { across / along } else { 0.0 }
 }
 
 /// How many times as much load there is now.

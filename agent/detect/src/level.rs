@@ -256,8 +256,10 @@ impl LevelDetector {
             }
             return;
         }
-        let window = Window::read(&self.memory, scale, self.since);
-        let found = window.and_then(|mut window| self.suspect(&mut window, scale));
+        let found = Window::is_worth_reading(&self.memory, scale, self.since)
+            .then(|| Window::read(&self.memory, scale, self.since))
+            .flatten()
+            .and_then(|mut window| self.suspect(&mut window, scale));
         match found {
             Some((suspicion, None)) if suspicion.standing != Standing::Noise => {
                 self.passes[scale] = 0;

@@ -64,7 +64,7 @@ impl Sub for Timestamp {
     type Output = f64;
 
     fn sub(self, earlier: Self) -> f64 {
-        (i128::from(self.0) - i128::from(earlier.0)) as f64 / 1000.0
+        Self(self.0.saturating_sub(earlier.0)).seconds()
     }
 }
 

@@ -55,6 +55,31 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// A first look at a scale's own buckets, which mostly spares the rest: whether the present lower envelope is above
+    /// the earlier ones that had no more load.
+    pub(crate) fn is_worth_reading(memory: &Memory, scale: usize, since: Timestamp) -> bool {
+        let mut newest_first = memory
+            .closed(scale)
+            .rev()
+            .take_while(|(begin, _)| *begin >= since);
+        let (mut low, mut load) = (0.0, Some(0.0));
+        for _ in 0..NEWEST_ROWS {
+            let Some((_, cell)) = newest_first.next() else {
+                return false;
+            };
+            low += cell.minimum / NEWEST_ROWS as f64;
+            load = load
+                .zip(cell.load)
+                .map(|(sum, load)| sum + LOAD_MARGIN * load / NEWEST_ROWS as f64);
+        }
+        newest_first.skip(BETWEEN_ROWS).all(|(_, cell)| {
+            cell.minimum < low
+                || load
+                    .zip(cell.load)
+                    .is_some_and(|(load, before)| before > load)
+        })
+    }
+
     /// The buckets as a scale sees them, none that began before `since`. `None` where they are too few to judge.
     pub(crate) fn read(memory: &Memory, scale: usize, since: Timestamp) -> Option<Self> {
         let mut window = Self::empty(memory, scale, since)?;

@@ -61,8 +61,8 @@ pub(crate) struct Findings {
     pub(crate) loaded: bool,
     /// Whether it rose by more than ordinary causes could, however short the time.
     pub(crate) steep: bool,
-    /// What the climb leaves unexplained, as a share of what the best single step leaves.
-    pub(crate) share_of_step: f32,
+    /// What the climb leaves unexplained, as a share of what the best three steps leave.
+    pub(crate) share_of_steps: f32,
     /// Greatest and newest share of the climb between neighbouring parts, and the least of the lower envelope's.
     pub(crate) greatest_share: f32,
     pub(crate) newest_share: f32,
@@ -118,9 +118,9 @@ impl Findings {
                 format!("climbing for {climbed}, by {}", number(self.unexplained))
             }
             Standing::Step => format!(
-                "of three moves between four parts the largest holds {} % of the rise; a climb leaves {} % of what the best step leaves unexplained",
+                "of three moves between four parts the largest holds {} % of the rise; a climb leaves {} % of what a few steps leave unexplained",
                 percent(self.greatest_share),
-                percent(self.share_of_step)
+                percent(self.share_of_steps)
             ),
             Standing::Burst => format!(
                 "in no part does the lower envelope gain less than {} % of the rise",

@@ -245,13 +245,18 @@ fn write_findings(writer: &mut Writer, findings: &Findings) {
         writer.f64(number);
     }
     let Findings {
-        share_of_step,
+        share_of_steps,
         greatest_share,
         newest_share,
         least_low_share,
         ..
     } = *findings;
-    for share in [share_of_step, greatest_share, newest_share, least_low_share] {
+    for share in [
+        share_of_steps,
+        greatest_share,
+        newest_share,
+        least_low_share,
+    ] {
         writer.f32(share);
     }
     writer.bool(findings.loaded);
@@ -271,7 +276,7 @@ fn read_findings(reader: &mut Reader) -> Result<Findings, RestoreError> {
         seconds: reader.f64()?,
         quiet_seconds: reader.f64()?,
         upstream_bound: reader.f64()?,
-        share_of_step: reader.f32()?,
+        share_of_steps: reader.f32()?,
         greatest_share: reader.f32()?,
         newest_share: reader.f32()?,
         least_low_share: reader.f32()?,

@@ -20,7 +20,7 @@ fn a_steady_leak_is_convicted_within_the_hour() {
     );
     check(
         &count(15.0, "100x960 100+0.25x960")
-            .load("100x2000")
+            .load("100x3000")
             .noise(8.0),
         "leaks within 400 min",
     );
@@ -136,8 +136,8 @@ fn missing_scrapes_change_nothing() {
 
 #[test]
 fn a_leak_that_stalls_is_still_a_leak_but_does_not_grow() {
-    let (detector, convicted, released) = count(5.0, "20x500 20+10x500 5020x700")
-        .load("100x1800")
+    let (detector, convicted, released) = count(5.0, "20x500 20+10x700 7020x900")
+        .load("100x2200")
         .noise(4.0)
         .play();
     assert!(convicted.is_some() && released.is_none());
@@ -146,27 +146,27 @@ fn a_leak_that_stalls_is_still_a_leak_but_does_not_grow() {
     };
     assert!(!evidence.still_growing, "{:?}", evidence.growth_per_second);
     assert!(
-        (evidence.excess / 5000.0 - 1.0).abs() < 0.02 && (evidence.baseline - 18.0).abs() < 4.0,
+        (evidence.excess / 7000.0 - 1.0).abs() < 0.02 && (evidence.baseline - 18.0).abs() < 4.0,
         "{evidence:?}"
     );
 }
 
 #[test]
 fn a_leak_that_is_given_back_is_released() {
-    let (detector, convicted, released) = count(5.0, "20x500 20+10x500 20x200")
-        .load("100x1300")
+    let (detector, convicted, released) = count(5.0, "20x500 20+10x700 20x200")
+        .load("100x1500")
         .noise(4.0)
         .play();
     assert!(convicted.is_some());
     let released = released.expect("released");
-    assert!((1001..1101).contains(&released), "{released}");
+    assert!((1202..1302).contains(&released), "{released}");
     assert_eq!(detector.verdict(), Verdict::Healthy);
 }
 
 #[test]
 fn after_a_release_it_is_watched_as_before() {
-    let (detector, _, released) = count(5.0, "20x500 20+10x500 20x600 20+10x500")
-        .load("100x2200")
+    let (detector, _, released) = count(5.0, "20x500 20+10x700 20x700 20+10x700")
+        .load("100x3000")
         .noise(4.0)
         .play();
     assert!(released.is_some());
@@ -175,31 +175,31 @@ fn after_a_release_it_is_watched_as_before() {
 
 #[test]
 fn a_restart_leaves_a_charge_until_the_next_life_has_stayed_flat() {
-    let scenario = count(5.0, "20x500 20+10x500 20x900")
-        .load("100x2000")
+    let scenario = count(5.0, "20x500 20+10x700 20x1200")
+        .load("100x3000")
         .noise(4.0)
-        .restarts(&[1001]);
+        .restarts(&[1202]);
     let (detector, ..) = scenario.play();
     assert_eq!(detector.verdict(), Verdict::Healthy);
-    let scenario = count(5.0, "20x500 20+10x500 20x60")
-        .load("100x2000")
+    let scenario = count(5.0, "20x500 20+10x700 20x60")
+        .load("100x3000")
         .noise(4.0)
-        .restarts(&[1001]);
+        .restarts(&[1202]);
     let (detector, ..) = scenario.play();
     assert_eq!(
         detector.verdict(),
         Verdict::Undecided(Undecided::Restarted {
-            at: scenario.at(1001)
+            at: scenario.at(1202)
         })
     );
 }
 
 #[test]
 fn a_leak_that_goes_on_after_a_restart_keeps_its_dates() {
-    let scenario = count(5.0, "20x500 20+2x500 20+2x400")
-        .load("100x2000")
+    let scenario = count(5.0, "20x500 20+2x700 20+2x400")
+        .load("100x3000")
         .noise(4.0)
-        .restarts(&[1001]);
+        .restarts(&[1202]);
     let (detector, convicted, _) = scenario.play();
     let Verdict::Leaking(evidence) = detector.verdict() else {
         panic!("{:?}", detector.verdict())
@@ -217,7 +217,7 @@ fn a_leak_that_goes_on_after_a_restart_keeps_its_dates() {
 
 #[test]
 fn onset_growth_and_line_are_those_of_the_leak() {
-    let scenario = count(5.0, "20x700 20+2x800").load("100x2000").noise(4.0);
+    let scenario = count(5.0, "20x700 20+2x800").load("100x3000").noise(4.0);
     let (detector, ..) = scenario.play();
     let Verdict::Leaking(evidence) = detector.verdict() else {
         panic!("{:?}", detector.verdict())
@@ -261,7 +261,7 @@ fn onset_growth_and_line_are_those_of_the_leak() {
 
 #[test]
 fn a_floor_is_never_undercut() {
-    let mut scenario = count(5.0, "20x700 20+0.02x1200").load("100x2000");
+    let mut scenario = count(5.0, "20x700 20+0.02x1200").load("100x3000");
     check(&scenario, "leaks");
     scenario.settings.absolute_floor = 1000.0;
     check(&scenario, "quiet");
