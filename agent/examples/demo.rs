@@ -1,8 +1,10 @@
-//! From leak to page in one command: upstreams, load, the gateway and the agent as separate processes on loopback, and nothing else installed.
+//! From leak to page in one command: upstreams, load, the gateway and the agent as separate processes on loopback,
+//! and nothing else installed.
 //!
-//! First all is healthy and the agent must be silent. Then the gateway commits one of the faults on purpose, until the agent's alert fires; the alert is
-//! printed as the on-call engineer would read it; then the drill ends and what was held is released. The program starts itself again for each process,
-//! and each of them ends with it, however it ends.
+//! First all is healthy and the agent must be silent. Then the gateway commits one of the faults on purpose, until
+//! the agent's alert fires; the alert is printed as the on-call engineer would read it; then the drill ends and what
+//! was held is released. The program starts itself again for each process, and each of them ends with it, however it
+//! ends.
 
 #[path = "demo/alert.rs"]
 mod alert;
@@ -38,7 +40,8 @@ use leak_agent::command::LogFormat;
 
 /// Watch a real gateway leak, the agent find it, name its cause and page.
 ///
-/// Everything runs on loopback, on ports that the system chooses, and ends with this program. The gateway's address is printed: ask it yourself meanwhile.
+/// Everything runs on loopback, on ports that the system chooses, and ends with this program. The gateway's address
+/// is printed: ask it yourself meanwhile.
 #[derive(Parser)]
 #[command(
     name = "demo",

@@ -1,8 +1,9 @@
 //! The agent: what it is made of, how it starts and how it ends. Everything it does then is in `event_loop`.
 //!
-//! It starts and stops in-process, any number of times, on ports that may be chosen by the system; dropping [`Running`] ends every task it has.
-//! Nothing is bound or opened before the whole configuration is known to be in order, and the end loses nothing: what was scraped is judged into
-//! the stored state, what is queued is sent, and no alert is resolved because the agent went away.
+//! It starts and stops in-process, any number of times, on ports that may be chosen by the system; dropping
+//! [`Running`] ends every task it has. Nothing is bound or opened before the whole configuration is known to be in
+//! order, and the end loses nothing: what was scraped is judged into the stored state, what is queued is sent, and no
+//! alert is resolved because the agent went away.
 
 mod event_loop;
 mod reader;
@@ -161,7 +162,8 @@ impl Running {
         self.web
     }
 
-    /// Ends the agent: stores everything, sends what is queued within a bound, answers the requests under way. No alert is resolved by it.
+    /// Ends the agent: stores everything, sends what is queued within a bound, answers the requests under way. No
+    /// alert is resolved by it.
     pub async fn shutdown(self) {
         self.shutdown.cancel();
         for (task, name) in [

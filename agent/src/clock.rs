@@ -1,7 +1,8 @@
 //! The one file that reads the clock and sets timers by it.
 //!
-//! Judgements are made at moments of the wall clock ([`Timestamp`]), because samples, alerts and restarts are dated by it; how long something took, and
-//! how long to wait, is measured by the monotonic one. Everything that decides gets `now` as an argument and never comes here.
+//! Judgements are made at moments of the wall clock ([`Timestamp`]), because samples, alerts and restarts are dated
+//! by it; how long something took, and how long to wait, is measured by the monotonic one. Everything that decides
+//! gets `now` as an argument and never comes here.
 
 use std::future::Future;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -31,7 +32,8 @@ pub fn instant() -> Instant {
     Instant::now()
 }
 
-/// From `now` to the next whole multiple of `interval` since the Unix epoch, never zero: two agents of one configuration evaluate at the same moments.
+/// From `now` to the next whole multiple of `interval` since the Unix epoch, never zero: two agents of one
+/// configuration evaluate at the same moments.
 pub fn until_next(now: Timestamp, interval: Duration) -> Duration {
     let interval = i64::try_from(interval.as_millis())
         .unwrap_or(i64::MAX)

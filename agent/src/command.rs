@@ -33,7 +33,8 @@ pub enum Action {
         #[arg(long, value_enum, default_value_t)]
         log_format: LogFormat,
     },
-    /// Reports every mistake in a configuration, each with its key and line, and exits 64 if there is one. Binds and sends nothing.
+    /// Reports every mistake in a configuration, each with its key and line, and exits 64 if there is one. Binds and
+    /// sends nothing.
     Check {
         /// The configuration.
         #[arg(long, value_name = "FILE")]

@@ -1,7 +1,8 @@
 //! The agent: watches services with a Prometheus endpoint and pages when something they hold grows without bound.
 //!
-//! It is a library that starts and stops in-process ([`agent::Agent::start`]); `main.rs` parses the command line and waits for a signal.
-//! Values in, verdict out: what decides ([`engine`] and below it) is pure, takes `now` as an argument and knows no network, clock or runtime.
+//! It is a library that starts and stops in-process ([`agent::Agent::start`]); `main.rs` parses the command line and
+//! waits for a signal. Values in, verdict out: what decides ([`engine`] and below it) is pure, takes `now` as an
+//! argument and knows no network, clock or runtime.
 //!
 //! # Layout
 //!

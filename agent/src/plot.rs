@@ -1,9 +1,11 @@
-//! One series as a picture: what was measured, the fit drawn into the future, the limit it runs into, and the moments that matter.
+//! One series as a picture: what was measured, the fit drawn into the future, the limit it runs into, and the moments
+//! that matter.
 //!
-//! Owns nothing but the drawing: values in, SVG text out, the same text for the same values, so that a picture can be compared in a test and kept in a README.
-//! It refuses to extrapolate far beyond what was seen: a limit that is further away than a few times the measured span is named in words.
-//! Drawn by plotters' SVG backend, which escapes every text. Colours are light ones as attributes, and one style sheet inside the picture replaces
-//! them where the reader prefers dark: the same file serves the page, a link and a README, without a script.
+//! Owns nothing but the drawing: values in, SVG text out, the same text for the same values, so that a picture can be
+//! compared in a test and kept in a README. It refuses to extrapolate far beyond what was seen: a limit that is
+//! further away than a few times the measured span is named in words. Drawn by plotters' SVG backend, which escapes
+//! every text. Colours are light ones as attributes, and one style sheet inside the picture replaces them where the
+//! reader prefers dark: the same file serves the page, a link and a README, without a script.
 
 mod axis;
 mod labels;

@@ -1,7 +1,9 @@
-//! Numbers as people read them: counts, bytes, shares, durations and moments, for the page, the plots and the alert's text.
+//! Numbers as people read them: counts, bytes, shares, durations and moments, for the page, the plots and the alert's
+//! text.
 //!
-//! Three significant figures and one unit. A rate is given per hour and never per second: a slow leak of 0.004/s is nothing to the eye,
-//! while 14 an hour is something one can compare with a limit. Moments are UTC, because the reader at night and the log may stand in different zones.
+//! Three significant figures and one unit. A rate is given per hour and never per second: a slow leak of 0.004/s is
+//! nothing to the eye, while 14 an hour is something one can compare with a limit. Moments are UTC, because the
+//! reader at night and the log may stand in different zones.
 
 use std::fmt::Write as _;
 
@@ -43,7 +45,8 @@ impl Unit {
     }
 }
 
-/// A number of things: whole and grouped by thousands from 100 up, three significant figures below; `–` where it is no number.
+/// A number of things: whole and grouped by thousands from 100 up, three significant figures below; `–` where it is
+/// no number.
 pub fn count(value: f64) -> String {
     if !value.is_finite() {
         return not_finite(value);

@@ -1,8 +1,9 @@
 //! The agent's own metrics, written from its state at the moment of the scrape: the one file that names them.
 //!
-//! A registry of cached handles would not do: a series of a leak that is over has to vanish, and what the agent says of a series it watches has that
-//! series' own labels. A label of theirs that collides with one of ours becomes `exported_…`, as Prometheus does it: ours are `signal`, `state`,
-//! `cause`, `site`, `alertstate`. Scrape it with `honor_labels: true`, so that `job` and `instance` stay those of the watched target.
+//! A registry of cached handles would not do: a series of a leak that is over has to vanish, and what the agent says
+//! of a series it watches has that series' own labels. A label of theirs that collides with one of ours becomes
+//! `exported_…`, as Prometheus does it: ours are `signal`, `state`, `cause`, `site`, `alertstate`. Scrape it with
+//! `honor_labels: true`, so that `job` and `instance` stay those of the watched target.
 
 mod alerts;
 mod incidents;

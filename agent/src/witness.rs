@@ -1,8 +1,9 @@
 //! Asks a leaking target where it leaks: once, on conviction, and only where its job opted in.
 //!
-//! The target is not trusted: the answer is bounded in bytes and time, redirects are not followed (they could point the agent at another host),
-//! no credentials are sent, and what comes back is condensed to a few places before anybody keeps it. An answer that cannot be used costs the alert a
-//! line of text and nothing else. What to ask and how often is the engine's decision ([`EvidenceRequest`]); this module only carries it out.
+//! The target is not trusted: the answer is bounded in bytes and time, redirects are not followed (they could point
+//! the agent at another host), no credentials are sent, and what comes back is condensed to a few places before
+//! anybody keeps it. An answer that cannot be used costs the alert a line of text and nothing else. What to ask and
+//! how often is the engine's decision ([`EvidenceRequest`]); this module only carries it out.
 
 mod places;
 

@@ -1,7 +1,8 @@
 //! The processes of the demo: this same program, started again under another role.
 //!
-//! A child ends when its standard input closes: the kernel closes that pipe for us, however the parent dies.
-//! It writes one line of JSON when it is ready and may write more later; its log goes to a file that is shown if it fails.
+//! A child ends when its standard input closes: the kernel closes that pipe for us, however the parent dies. It
+//! writes one line of JSON when it is ready and may write more later; its log goes to a file that is shown if it
+//! fails.
 
 use std::fs::File;
 use std::io::Write;

@@ -20,7 +20,8 @@ pub(crate) struct Ready {
     pub(crate) admin: String,
 }
 
-/// The configuration for upstreams at these ports: short limits, so that a watcher need not wait for what takes minutes in production.
+/// The configuration for upstreams at these ports: short limits, so that a watcher need not wait for what takes
+/// minutes in production.
 pub(crate) fn configuration([content_port, social_port, adverts_port]: [u16; 3]) -> String {
     format!(
         r#"# What the demo's gateway ran with. Ports 0 are chosen by the system.

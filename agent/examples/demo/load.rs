@@ -1,6 +1,7 @@
 //! A role: clients of the gateway, arriving at a steady rate whether or not they are answered (an open loop).
 //!
-//! Only so does a slow service meet the crowd that a real one meets. What would exceed the bound of requests under way is counted, not sent.
+//! Only so does a slow service meet the crowd that a real one meets. What would exceed the bound of requests under
+//! way is counted, not sent.
 
 use std::time::Duration;
 
@@ -41,7 +42,8 @@ enum Answer {
     Failed,
 }
 
-/// Sends `rate` requests a second to the gateway at `address` until the parent is gone: one in three to the fan-out, the others proxied.
+/// Sends `rate` requests a second to the gateway at `address` until the parent is gone: one in three to the fan-out,
+/// the others proxied.
 pub(crate) async fn run(address: &str, rate: u32) -> anyhow::Result<()> {
     let parent = Parent::take()?;
     let client = reqwest::Client::builder()

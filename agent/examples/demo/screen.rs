@@ -1,4 +1,5 @@
-//! What the person sees: a table redrawn in place on a terminal, one plain line a second elsewhere (a file, a pipe, CI).
+//! What the person sees: a table redrawn in place on a terminal, one plain line a second elsewhere (a file, a pipe,
+//! CI).
 
 use std::io::{IsTerminal, Write};
 

@@ -1,4 +1,5 @@
-//! The story: start everything, a healthy part, the drill, the alert, the recovery, and the exit code that says how it went.
+//! The story: start everything, a healthy part, the drill, the alert, the recovery, and the exit code that says how
+//! it went.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! A role: an upstream service that answers at once, or hangs when it is told to: `POST /hang`, and `DELETE /hang` to answer again, also what hung.
+//! A role: an upstream service that answers at once, or hangs when it is told to: `POST /hang`, and `DELETE /hang` to
+//! answer again, also what hung.
 //!
 //! It never ends an idle connection by itself, so that what the gateway keeps is the gateway's doing.
 

@@ -16,7 +16,8 @@ pub(crate) struct Ready {
     pub(crate) web: String,
 }
 
-/// The configuration: it scrapes every second and lets an alert go a few seconds after its leak, where production would take its time.
+/// The configuration: it scrapes every second and lets an alert go a few seconds after its leak, where production
+/// would take its time.
 pub(crate) fn configuration(
     gateway: &gateway::Ready,
     alertmanagers: &[String],

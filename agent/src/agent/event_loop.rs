@@ -1,7 +1,9 @@
-//! The one loop that owns the agent's state: an event comes in, the engine judges, and what it wants done is done, in its order.
+//! The one loop that owns the agent's state: an event comes in, the engine judges, and what it wants done is done, in
+//! its order.
 //!
-//! What must outlive the process is stored before anybody is told: after a kill at any instant, the agent knows at least what the world knows.
-//! Where storing fails, people are told all the same: a doubled notification after a restart is better than none.
+//! What must outlive the process is stored before anybody is told: after a kill at any instant, the agent knows at
+//! least what the world knows. Where storing fails, people are told all the same: a doubled notification after a
+//! restart is better than none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -88,7 +90,8 @@ impl EventLoop {
     async fn next_event(&mut self, due: Instant) -> Event {
         loop {
             tokio::select! {
-                // In this order: an agent that cannot keep up still ends, judges and shows itself, and lets scrapes wait.
+                // In this order: an agent that cannot keep up still ends, judges and shows itself, and lets scrapes
+                // wait.
                 biased;
                 () = self.shutdown.cancelled() => return Event::Ended,
                 () = tokio::time::sleep_until(due.into()) => return Event::Due,

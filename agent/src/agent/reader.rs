@@ -1,6 +1,7 @@
 //! How others see what the event loop owns: they send a closure, the loop lets it look, and it takes a copy home.
 //!
-//! So the engine has one owner and no lock, every look sees one consistent moment, and a reader that is slow is slow by itself.
+//! So the engine has one owner and no lock, every look sees one consistent moment, and a reader that is slow is slow
+//! by itself.
 
 use std::time::Duration;
 

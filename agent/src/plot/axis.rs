@@ -1,6 +1,7 @@
 //! Where the grid lines stand: whole minutes, hours and days on the time axis, round figures of the unit on the other.
 //!
-//! The drawing library's own ticks are powers of ten, which are no moments that a clock shows and no sizes that memory has.
+//! The drawing library's own ticks are powers of ten, which are no moments that a clock shows and no sizes that
+//! memory has.
 
 use std::ops::Range;
 

@@ -11,7 +11,8 @@ pub(super) const FIT: RGBColor = RGBColor(0xB4, 0x5A, 0x00);
 pub(super) const LIMIT: RGBColor = RGBColor(0xC6, 0x28, 0x28);
 pub(super) const ONSET: RGBColor = RGBColor(0x7A, 0x3E, 0xB1);
 
-/// Each light colour with its dark counterpart; both pairs keep a contrast of 4.5 with their paper (WCAG 2.2, 1.4.3), the grid excepted.
+/// Each light colour with its dark counterpart; both pairs keep a contrast of 4.5 with their paper (WCAG 2.2, 1.4.3),
+/// the grid excepted.
 const DARK: [(RGBColor, &str); 8] = [
     (PAPER, "#14171A"),
     (INK, "#ECEFF2"),

@@ -1,5 +1,6 @@
-//! What the agent itself holds, as any service with a ledger exports it: its own tasks and connections, with the names and meanings that its catalogue
-//! knows of others. A watched series never has one of these names here, so that the two cannot be mixed up.
+//! What the agent itself holds, as any service with a ledger exports it: its own tasks and connections, with the
+//! names and meanings that its catalogue knows of others. A watched series never has one of these names here, so that
+//! the two cannot be mixed up.
 
 use resource_ledger::{AccountSnapshot, Ledger};
 

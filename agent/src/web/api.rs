@@ -1,4 +1,5 @@
-//! The JSON interface: targets and alerts in the shape of Prometheus' HTTP API, so that its clients can read them, and leaks in a shape of our own.
+//! The JSON interface: targets and alerts in the shape of Prometheus' HTTP API, so that its clients can read them,
+//! and leaks in a shape of our own.
 //!
 //! Source: Prometheus, "HTTP API". Leaks carry times in unix seconds and growth in the signal's unit per second; what is not known is `null`.
 

@@ -1,4 +1,5 @@
-//! One incident, from its headline to its last detail, in the order in which one asks at night: what, how bad, what to do, where, why it is believed.
+//! One incident, from its headline to its last detail, in the order in which one asks at night: what, how bad, what
+//! to do, where, why it is believed.
 
 use leak_detect::Tier;
 use maud::{Markup, html};

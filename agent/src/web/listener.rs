@@ -1,7 +1,8 @@
 //! The accept loop of the web interface: bounded connections, bounded heads, a time for each, and a graceful end.
 //!
-//! Axum's own `serve` is not used: it has no limit on connections, no time limit on a request's head, and spawns tasks that nobody counts.
-//! Each connection here is a task of the agent's ledger, aborted when the listener goes away.
+//! Axum's own `serve` is not used: it has no limit on connections, no time limit on a request's head, and spawns
+//! tasks that nobody counts. Each connection here is a task of the agent's ledger, aborted when the listener goes
+//! away.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections served at a time; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 256;
-/// How long a request's head may take, and how long a connection may stay idle: more than a scrape interval, so that a scraper can keep its connection.
+/// How long a request's head may take, and how long a connection may stay idle: more than a scrape interval, so that
+/// a scraper can keep its connection.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(75);
 /// Bytes of a request's head, its URI included.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -25,7 +27,8 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
 /// How long answers under way may take when the agent ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long to wait where the process has no descriptor left for a connection (hyper#1358): retrying at once would spin.
+/// How long to wait where the process has no descriptor left for a connection (hyper#1358): retrying at once would
+/// spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` on `listener` until `shutdown`, then lets answers under way end.

@@ -49,7 +49,8 @@ pub(crate) fn router(reader: Reader) -> Router {
         .layer(from_fn(guard))
 }
 
-/// What every answer says to a browser, unless it has said so itself: load nothing, guess nothing, keep nothing, tell nobody.
+/// What every answer says to a browser, unless it has said so itself: load nothing, guess nothing, keep nothing, tell
+/// nobody.
 async fn guard(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let defaults: [(HeaderName, &str); 4] = [

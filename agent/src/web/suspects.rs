@@ -1,6 +1,7 @@
 //! The first page: whether something leaks, what, and, where nothing does, what that silence is worth.
 //!
-//! Silence has two meanings that must never look alike: everything was judged and nothing leaks, or the agent could not see.
+//! Silence has two meanings that must never look alike: everything was judged and nothing leaks, or the agent could
+//! not see.
 
 use maud::{Markup, html};
 

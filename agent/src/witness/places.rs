@@ -1,7 +1,8 @@
 //! From what a target lists to the places that hold most: pure, and suspicious of every field.
 //!
-//! A target lists all that is open, oldest first; only what leaks is evidence. An entry is orphaned when its owner has ended, overdue when its deadline
-//! has passed: healthy entries of the same resource stand beside them and are left out.
+//! A target lists all that is open, oldest first; only what leaks is evidence. An entry is orphaned when its owner
+//! has ended, overdue when its deadline has passed: healthy entries of the same resource stand beside them and are
+//! left out.
 
 use std::collections::BTreeMap;
 
@@ -124,8 +125,8 @@ pub(super) fn of_tasks(tasks: &Tasks) -> Vec<Place> {
     )
 }
 
-/// Of the live tasks, those of the files that leak: the list of leaking entries ends somewhere, the count of tasks does not. All of them where nothing
-/// is known to leak. The others are the service's own healthy tasks.
+/// Of the live tasks, those of the files that leak: the list of leaking entries ends somewhere, the count of tasks
+/// does not. All of them where nothing is known to leak. The others are the service's own healthy tasks.
 pub(super) fn beside(leaking: &[Place], tasks: Vec<Place>) -> Vec<Place> {
     let file = |site: &str| {
         site.rsplit_once(':')

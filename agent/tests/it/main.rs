@@ -1,4 +1,5 @@
-//! The agent from outside: its command line, its life in-process against targets on loopback, its web interface, its demo.
+//! The agent from outside: its command line, its life in-process against targets on loopback, its web interface, its
+//! demo.
 
 mod command_line;
 mod demo;
