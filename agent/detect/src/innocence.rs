@@ -53,11 +53,13 @@ const LEAST_SHARE: f32 = 0.12;
 const LEAST_LOW_SHARE: f32 = 0.06;
 /// Least share that the newest must have: it still climbs and does not fill up. A straight line has a third.
 const LEAST_NEWEST_SHARE: f64 = 0.22;
-/// Share of the climb by which its newest part must exceed its second, with the load's growth credited.
-const STILL_CLIMBING: f64 = 0.15;
+/// Share of the climb by which its newest part must exceed each of those in the middle, with the load's growth credited.
+const STILL_CLIMBING: f64 = 0.12;
 
 /// A young process may fill its pools and caches for so long, where things are counted and where bytes are; it is young
-/// unless it was quiet for such a share of the time that it has climbed.
+/// unless it was quiet for such a share of the time that it has climbed. What fills slowly is told from a line by a
+/// greater newest share.
+const YOUNG_NEWEST_SHARE: f64 = 0.27;
 const YOUNG_COUNT_SECONDS: f64 = 1800.0;
 const YOUNG_BYTES_SECONDS: f64 = 86_400.0;
 const QUIET_SHARE: f64 = 0.25;
@@ -66,7 +68,7 @@ const QUIET_ROWS: usize = 6;
 
 /// What is counted turns over in the time in which as much arrives as is held (Little's law): a climb that has not lasted
 /// so many times that long may still be the load of before.
-const TURNOVERS: f64 = 3.0;
+const TURNOVERS: f64 = 5.0;
 
 /// Growth before the window, in units of that in it: faster is a filling up, slower is none.
 const FASTER_BEFORE: f64 = 1.3;
@@ -180,10 +182,13 @@ impl Case<'_> {
         if self.settings.integer && findings.seconds < TURNOVERS * self.turnover_seconds(base) {
             return Some(Standing::Load);
         }
-        let second = self.climb.first_of(1)..self.climb.first_of(2);
-        let comparable = findings.loaded && second.len() >= 2;
-        (comparable && self.beyond_load(second) < STILL_CLIMBING * self.climb.rise())
-            .then_some(Standing::Load)
+        // Compared with its own middle it must still rise: what stepped up and then follows its load does not.
+        let still = STILL_CLIMBING * self.climb.rise();
+        let stands = [1, 2].into_iter().any(|part| {
+            let earlier = self.climb.first_of(part)..self.climb.first_of(part + 1);
+            findings.loaded && earlier.len() >= 2 && self.beyond_load(earlier) < still
+        });
+        stands.then_some(Standing::Load)
     }
 
     /// Whether it climbed through a day, or above the days before, or faster than days change, where no load is known.
@@ -228,7 +233,8 @@ impl Case<'_> {
     }
 
     /// What the lower envelope of a row would be, had nothing but the load changed since earlier rows: the same or, where
-    /// there is more load now, more in proportion, whatever the delay with which the level follows the load. The lowest
+    /// there is more load now, as much more as the mean would be in proportion (the envelope of a low count rises faster
+    /// than its mean), whatever the delay with which the level follows the load. The lowest
     /// such expectation is the best match; the one after it is taken for noise's sake.
     fn expected(&self, row: usize, earlier: Range<usize>) -> f64 {
         let window = self.window;
@@ -239,15 +245,17 @@ impl Case<'_> {
                 .map(|load| ratio(load[row], load[before]))
                 .fold(1.0, f64::max);
             // The power costs most of the test: it is spared where the row cannot be the best match anyway.
-            if window.low[before] * more >= second {
+            let (low, mean) = (window.low[before], window.mean[before]);
+            if low + mean * (more - 1.0) >= second {
                 continue;
             }
-            let expected = window.low[before]
-                * if more > 1.0 {
-                    more.powf(LOAD_EXPONENT)
-                } else {
-                    1.0
-                };
+            let expected = low
+                + mean
+                    * if more > 1.0 {
+                        more.powf(LOAD_EXPONENT) - 1.0
+                    } else {
+                        0.0
+                    };
             if expected < lowest {
                 (lowest, second) = (expected, lowest);
             } else if expected < second {
@@ -368,7 +376,7 @@ impl Case<'_> {
         let over_time = Climb::since(self.window, Axis::Time, self.climb.onset, 0.0);
         let parts = over_time.and_then(|climb| climb.parts(self.window, &self.window.low));
         if parts
-            .is_none_or(|parts| parts[3] - parts[2] < LEAST_NEWEST_SHARE * (parts[3] - parts[0]))
+            .is_none_or(|parts| parts[3] - parts[2] < YOUNG_NEWEST_SHARE * (parts[3] - parts[0]))
         {
             return Some(Standing::Filling);
         }

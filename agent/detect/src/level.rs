@@ -31,6 +31,18 @@ const TESTS_TO_CONVICT: u8 = 2;
 const GROWTH_ERRORS: f64 = 2.1;
 
 /// Watches one gauge that must not grow for ever.
+///
+/// ```
+/// use leak_detect::{LevelDetector, LevelSettings, Timestamp};
+///
+/// let mut goroutines = LevelDetector::new(LevelSettings::count());
+/// for second in 0..300 {
+///     let at = Timestamp::from_seconds(1_700_000_000.0 + f64::from(second));
+///     // Of fifty requests a second each leaves one behind.
+///     goroutines.observe(at, f64::from(20 + 50 * second), Some(f64::from(50 * second)));
+/// }
+/// assert!(goroutines.is_leaking());
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LevelDetector {
     settings: LevelSettings,

@@ -5,11 +5,14 @@
 //!
 //! # Layout
 //!
-//! - [`time`]: instants of samples.
+//! - [`time`]: instants of samples; `order`: which samples come in order.
 //! - [`verdict`]: what a detector says: healthy, undecided and why, leaking and by what evidence.
 //! - [`exact`]: the exact tier, for counts that are zero in a correct program.
 //! - [`level`]: the level tier, for any gauge that must not grow for ever.
-//! - [`memory`]: what the level tier remembers of a series: buckets at several resolutions, constant in size.
+//!   - [`memory`]: what it remembers of a series: buckets at several resolutions, constant in size.
+//!   - `window`: the past as one scale sees it.
+//!   - `climb`: the climb that a window shows: since when, how steep, how sure; `statistics`: the arithmetic of that.
+//!   - `innocence`: the innocent explanations of a climb, each with its own test.
 //! - [`budget`]: from false alerts a year for a whole agent to a significance level for one test.
 //! - [`snapshot`]: versioned bytes of a detector, and back.
 

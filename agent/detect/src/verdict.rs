@@ -90,8 +90,8 @@ pub enum Tier {
 /// An innocent explanation that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuledOut {
-    /// The explanation: `noise`, `load`, `slow upstream`, `step`, `burst`, `diurnal peak`, `warm-up`, `filling cache`,
-    /// `pool filling`, `collector` or `restart`.
+    /// The explanation: `noise`, `load`, `slow upstream`, `step`, `burst`, `diurnal peak` or (of an amount) `collector`,
+    /// `warm-up`, `pool filling` or (of an amount) `filling cache`, `restart`.
     pub what: &'static str,
     /// How it was ruled out, as a sentence with its figures.
     pub how: String,
