@@ -66,11 +66,12 @@ fn write_files(directory: &Path) -> PathBuf {
     files
 }
 
+/// One process, without a master: the worker of a killed master would live on.
 fn start_nginx(directory: &Path, files: &Path, port: u16) -> Process {
     let own = directory.join("nginx");
     std::fs::create_dir(&own).expect("a directory");
     let configuration = format!(
-        "daemon off; worker_processes 1; pid {own}/pid; error_log stderr; user root;\n\
+        "daemon off; master_process off; pid {own}/pid; error_log stderr; user root;\n\
          events {{}}\n\
          http {{\n  access_log off; client_body_temp_path {own}/body; proxy_temp_path {own}/proxy; fastcgi_temp_path {own}/fastcgi;\n  \
          uwsgi_temp_path {own}/uwsgi; scgi_temp_path {own}/scgi;\n  \
