@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 /// Watches services with a Prometheus endpoint and pages when something they hold grows without bound.
@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
     name = "leak-agent",
     version,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 after an end by SIGTERM or SIGINT, 64 for a mistake in the command line or the configuration, 1 for any other failure. \
+    after_help = "Exit status: 0 after an end by SIGTERM or SIGINT, 3 where `replay --fail-on-leak` saw an alert fire, 64 for a mistake in the command line or the configuration, 1 for any other failure. \
 RUST_LOG sets the log's level, for example RUST_LOG=debug."
 )]
 pub struct CommandLine {
@@ -33,6 +33,9 @@ pub enum Action {
         #[arg(long, value_enum, default_value_t)]
         log_format: LogFormat,
     },
+    /// Judges a history as `run` would have judged it, faster than time, and shows what would have fired. Sends and
+    /// stores nothing.
+    Replay(ReplayOptions),
     /// Reports every mistake in a configuration, each with its key and line, and exits 64 if there is one. Binds and
     /// sends nothing.
     Check {
@@ -40,6 +43,26 @@ pub enum Action {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+}
+
+/// What is replayed, and what is shown of it.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayOptions {
+    /// A file of samples with timestamps, in any order: OpenMetrics or Prometheus' text format, plain or gzipped.
+    #[arg(long, value_name = "FILE")]
+    pub openmetrics: PathBuf,
+    /// The agent's configuration: `signals`, `overrides`, `workload_by`, `limits` and the terms of `alerting` apply.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where verdict lines go, one JSON object for each change of an alert; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub verdicts: Option<PathBuf>,
+    /// Exits 3 where an alert fired: a gate for soak tests.
+    #[arg(long)]
+    pub fail_on_leak: bool,
+    /// Divides the budget of false alerts by so many watched series instead of those of the history.
+    #[arg(long, value_name = "N")]
+    pub series: Option<u64>,
 }
 
 /// How log lines are written.

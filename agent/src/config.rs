@@ -214,11 +214,23 @@ impl Config {
     /// # Errors
     /// Why it cannot be read, or every mistake in it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::read(path, read::Purpose::Watch)
+    }
+
+    /// Reads a file for the judgement over a history: it need not say what is to be scraped.
+    ///
+    /// # Errors
+    /// Why it cannot be read, or every mistake in it.
+    pub fn load_for_history(path: &Path) -> Result<Self, ConfigError> {
+        Self::read(path, read::Purpose::History)
+    }
+
+    fn read(path: &Path, purpose: read::Purpose) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
             path: path.to_owned(),
             source,
         })?;
-        Self::parse(&text).map_err(|mistakes| ConfigError::Invalid {
+        read::config(&text, purpose).map_err(|mistakes| ConfigError::Invalid {
             path: path.to_owned(),
             mistakes,
         })
@@ -229,7 +241,13 @@ impl Config {
     /// # Errors
     /// Every mistake in it, with key and line.
     pub fn parse(text: &str) -> Result<Self, Mistakes> {
-        read::config(text)
+        read::config(text, read::Purpose::Watch)
+    }
+
+    /// Every default: how a history is judged without a configuration.
+    pub fn for_history() -> Self {
+        let text = "{}";
+        read::config(text, read::Purpose::History).expect("defaults are no mistakes")
     }
 
     /// What is watched: the catalogue and the configuration's own signals.

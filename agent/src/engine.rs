@@ -28,7 +28,7 @@ pub use saved::{Saved, SavedDetectors, SavedSeries, SavedTarget};
 pub use target::Health;
 pub use view::{Counters, SeriesView, TargetView};
 
-use crate::alert::{Alert, Alerts, Timing};
+use crate::alert::{Alert, AlertState, Alerts, Timing};
 use crate::catalogue::Catalogue;
 use crate::config::{Alerting, Config, Mode};
 use crate::discovery::Target;
@@ -73,6 +73,8 @@ pub struct Engine {
     last_evaluation: Option<Timestamp>,
     /// Evidence came in since the last evaluation.
     has_news: bool,
+    /// Over a history nothing is stored or sent, and the divisor of the budget is that of the whole.
+    is_replaying: bool,
 }
 
 impl Engine {
@@ -124,6 +126,7 @@ impl Engine {
                 .collect(),
             last_evaluation: None,
             has_news: false,
+            is_replaying: false,
         };
         for target in targets {
             let workload = workload::of_target(&target.labels, engine.workload_by.as_deref());
@@ -136,6 +139,23 @@ impl Engine {
             }
         }
         engine
+    }
+
+    /// An engine for a history: nothing is to be stored, sent or asked, and the budget is divided by the
+    /// `watched_series` of the whole of it, rounded, from beginning to end.
+    pub fn replaying(config: &Config, targets: Vec<Arc<Target>>, watched_series: u64) -> Self {
+        let mut engine = Self::new(config, targets, None, Timestamp::default());
+        engine.budget = Budget::new(engine.budget.false_alerts_per_year, watched_series, 1);
+        engine.is_replaying = true;
+        engine
+    }
+
+    /// Whether an evaluation can change something although no sample came in: an alert or an incident waits for time
+    /// to pass.
+    pub fn awaits_time(&self) -> bool {
+        let waits =
+            |alert: &Alert| alert.state == AlertState::Pending || alert.keep_firing_since.is_some();
+        self.alerts.iter().any(waits) || self.book.iter().any(Incident::awaits_time)
     }
 
     /// Takes in a scrape, successful or not; one of a target that is not known is passed over.
@@ -208,7 +228,8 @@ impl Engine {
         let alerts_changed = self.alerts.evaluate(now, wishes);
         let forgot = self.book.forget(now);
         self.last_evaluation = Some(now);
-        let is_sending = self.alerting.mode == Mode::Push && !self.alerting.dry_run;
+        let is_sending =
+            self.alerting.mode == Mode::Push && !self.alerting.dry_run && !self.is_replaying;
         let notifications = if is_sending {
             self.alerts.due(now)
         } else {
@@ -253,6 +274,9 @@ impl Engine {
     }
 
     fn save(&mut self, now: Timestamp, changed: bool) -> Option<Saved> {
+        if self.is_replaying {
+            return None;
+        }
         if now - self.detectors_saved_at >= SAVE_DETECTORS_EVERY.as_secs_f64() {
             self.detectors_saved_at = now;
             return Some(self.saved());
@@ -336,8 +360,8 @@ impl Engine {
     fn renew_terms(&mut self, now: Timestamp) {
         let watched = self.watched() as u64;
         let in_force = self.overrides.in_force(now);
-        let is_old = now - self.divisor_since >= DIVISOR_EVERY.as_secs_f64();
-        let outgrown = watched > self.budget.divisor;
+        let is_old = !self.is_replaying && now - self.divisor_since >= DIVISOR_EVERY.as_secs_f64();
+        let outgrown = !self.is_replaying && watched > self.budget.divisor;
         if !is_old && !outgrown && in_force == self.overrides_in_force {
             return;
         }

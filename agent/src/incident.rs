@@ -313,6 +313,11 @@ impl Incident {
         !matches!(self.state, State::Ended(_))
     }
 
+    /// Whether it may end or change by the passing of time alone.
+    pub(crate) fn awaits_time(&self) -> bool {
+        self.is_living() && self.unlisted_since.is_some()
+    }
+
     /// `signal`, `resource`, `upstream` and `route`, as far as they are one.
     pub fn identity(&self) -> Labels {
         [

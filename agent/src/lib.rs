@@ -18,6 +18,8 @@
 //! - [`exposition`]: Prometheus' text format and OpenMetrics, read as they come.
 //! - [`scrape`]: targets fetched on their beat, at a bounded cost.
 //! - [`engine`]: scrapes in, effects out: the functional core of the agent.
+//! - [`history`]: what was measured before, slice by slice.
+//! - [`replay`]: the engine over a history.
 //! - [`workload`]: what stays when processes are replaced.
 //! - [`incident`]: one leak, from its conviction to its end.
 //! - [`diagnosis`]: from what leaks to which mistake it looks like.
@@ -43,12 +45,14 @@ pub mod discovery;
 pub mod engine;
 mod excerpt;
 pub mod exposition;
+pub mod history;
 pub mod impact;
 pub mod incident;
 pub mod labels;
 pub mod notify;
 pub mod plot;
 pub mod quantity;
+pub mod replay;
 pub mod scrape;
 pub mod state;
 mod telemetry;

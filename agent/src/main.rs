@@ -11,6 +11,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// `EX_USAGE` of sysexits.h: the command line or the configuration is wrong.
 const USAGE: u8 = 64;
+/// An alert fired in a replay that was to fail on it.
+const LEAK: u8 = 3;
 
 fn main() -> ExitCode {
     let line = match CommandLine::try_parse() {
@@ -21,6 +23,12 @@ fn main() -> ExitCode {
         }
     };
     let done = match &line.action {
+        Action::Replay(options) => match leak_agent::replay::run(options) {
+            Ok(outcome) if options.fail_on_leak && outcome.has_fired => {
+                return ExitCode::from(LEAK);
+            }
+            done => done.map(drop).map_err(Into::into),
+        },
         Action::Check { config } => check(config),
         Action::Run { config, log_format } => run(config, *log_format),
     };

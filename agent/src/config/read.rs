@@ -11,8 +11,17 @@ use super::{alerting, jobs, overrides, prometheus_keys, signals};
 use crate::discovery::ScrapeLimits;
 use crate::labels::{Labels, is_label_name};
 
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To watch: there must be something to scrape.
+    Watch,
+    /// To judge a history, which brings its own targets.
+    History,
+}
+
 /// The configuration in a text.
-pub(super) fn config(text: &str) -> Result<Config, Mistakes> {
+pub(super) fn config(text: &str, purpose: Purpose) -> Result<Config, Mistakes> {
     let root = checked_yaml::parse(text)?;
     let mistakes = &mut Mistakes::new();
     let mut fields = root.fields(mistakes);
@@ -21,7 +30,7 @@ pub(super) fn config(text: &str) -> Result<Config, Mistakes> {
     let jobs = jobs::jobs(fields.optional("scrape_configs"), &defaults, mistakes);
     let sources = items(fields.optional("sources"), mistakes);
     sources.iter().for_each(|node| source(node, mistakes));
-    if jobs.is_empty() && sources.is_empty() {
+    if purpose == Purpose::Watch && jobs.is_empty() && sources.is_empty() {
         mistakes.add(
             fields.place().clone(),
             "there is nothing to watch: list what is to be scraped in `scrape_configs`",

@@ -1,0 +1,363 @@
+//! Files of samples with timestamps: OpenMetrics, or Prometheus' text format, plain or gzipped, families in any order.
+//!
+//! A file is read once from its beginning to its end; only series that somebody wants are kept, as sixteen bytes a
+//! sample, and are then given out slice by slice in order of time. The numbering of the series, and so everything that
+//! is made of the slices, does not depend on the order of the file.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use leak_detect::Timestamp;
+
+use crate::exposition::{Format, ParseError, Parser, RawSample};
+use crate::history::{Series, SeriesIndex, SeriesTable, Slice};
+use crate::labels::Labels;
+
+/// Bytes read at once.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Timestamps at or above this are milliseconds: as seconds they would lie beyond the year 5000.
+const LEAST_MILLISECONDS: f64 = 1e11;
+
+/// Bits of a record's key that number its series; the others are its time.
+const SERIES_BITS: u32 = 24;
+
+/// The most series that are kept.
+const MAX_SERIES: usize = 1 << SERIES_BITS;
+
+/// Times lie at most this many milliseconds (17 years) from the file's first.
+const MAX_DISTANCE_MILLIS: i64 = 1 << (63 - SERIES_BITS);
+
+/// A file that has been read.
+#[derive(Debug)]
+pub struct Recording {
+    /// Its wanted series, ordered by `job`, `instance`, name and labels.
+    pub table: SeriesTable,
+    /// What each series of the table covers.
+    pub extents: Vec<Extent>,
+    /// What is to be told of it.
+    pub notes: Notes,
+    records: Vec<Record>,
+    base: Timestamp,
+    /// From a record's series to the table's.
+    order: Vec<SeriesIndex>,
+}
+
+/// What one series covers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Extent {
+    /// Its first sample.
+    pub first: Timestamp,
+    /// Its last.
+    pub last: Timestamp,
+    /// How many there are, repetitions included.
+    pub samples: u64,
+}
+
+/// What is to be told of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Samples in the file.
+    pub samples: u64,
+    /// Those of wanted series.
+    pub kept: u64,
+    /// Samples of a series at a time at which it had one already: the first won. Complete after the last slice.
+    pub duplicates: u64,
+}
+
+/// Why a file cannot be played.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {problem}", path.display())]
+pub struct ReadError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    #[source]
+    pub problem: ReadProblem,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadProblem {
+    /// It cannot be read.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// A line cannot be read.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// A sample that does not say when.
+    #[error(
+        "line {line}: {series} has no timestamp, and a history needs one for every sample: write it as the last word of the line, in seconds (OpenMetrics) or milliseconds (Prometheus' text format)"
+    )]
+    NoTimestamp {
+        /// The line, counted from 1.
+        line: u64,
+        /// The series.
+        series: String,
+    },
+    /// A time that no history spans.
+    #[error(
+        "line {line}: a timestamp more than 17 years from the first one: seconds and milliseconds are mixed, or it is damaged"
+    )]
+    FarTimestamp {
+        /// The line, counted from 1.
+        line: u64,
+    },
+    /// Too many series.
+    #[error("line {line}: more than {limit} watched series: split the file")]
+    TooManySeries {
+        /// The line, counted from 1.
+        line: u64,
+        /// How many there may be.
+        limit: usize,
+    },
+}
+
+/// One sample: its time and series as one key, so that sorting compares whole numbers.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    key: u64,
+    value: f64,
+}
+
+struct Reading<'a> {
+    wanted: &'a dyn Fn(&str) -> bool,
+    series: Vec<Series>,
+    extents: Vec<Extent>,
+    /// By their text in the file; `None` where nobody wants it.
+    known: HashMap<Box<str>, Option<u32>>,
+    /// Different texts may be the same series.
+    same: HashMap<Series, u32>,
+    /// The series of the last line: most files name one many times in a row.
+    last: (String, Option<u32>),
+    records: Vec<Record>,
+    base: Timestamp,
+    notes: Notes,
+}
+
+/// Reads a file; `wanted` says which metric families are kept.
+///
+/// # Errors
+/// The first thing in it that cannot be played, with its line.
+pub fn read(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Recording, ReadError> {
+    let read = || -> Result<Recording, ReadProblem> {
+        let mut file = open(path)?;
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut filled = fill(&mut file, &mut chunk)?;
+        let mut parser = Parser::new(format_of(&chunk[..filled]));
+        let mut reading = Reading::new(wanted);
+        while filled > 0 {
+            parser.feed(&chunk[..filled], &mut |sample| reading.take(&sample))?;
+            filled = fill(&mut file, &mut chunk)?;
+        }
+        parser.finish(&mut |sample| reading.take(&sample))?;
+        Ok(reading.finish())
+    };
+    read().map_err(|problem| ReadError {
+        path: path.to_owned(),
+        problem,
+    })
+}
+
+/// The file's text, decompressed where it begins as gzip does (RFC 1952).
+fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+    let mut file = BufReader::with_capacity(CHUNK_BYTES, File::open(path)?);
+    if file.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        return Ok(Box::new(flate2::bufread::MultiGzDecoder::new(file)));
+    }
+    Ok(Box::new(file))
+}
+
+/// Fills the buffer as far as there is something to read.
+fn fill(file: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// The format, from the first timestamp of a file's beginning.
+fn format_of(head: &[u8]) -> Format {
+    let mut found = None;
+    let mut parser = Parser::new(Format::OpenMetrics);
+    // Whatever is wrong with it is found again when it is read.
+    let _: Result<(), ParseError> = parser.feed(head, &mut |sample: RawSample<'_>| {
+        found = found.or(sample.at);
+        Ok(())
+    });
+    match found {
+        Some(at) if at.seconds().abs() >= LEAST_MILLISECONDS => Format::Text,
+        _ => Format::OpenMetrics,
+    }
+}
+
+impl<'a> Reading<'a> {
+    fn new(wanted: &'a dyn Fn(&str) -> bool) -> Self {
+        Self {
+            wanted,
+            series: Vec::new(),
+            extents: Vec::new(),
+            known: HashMap::new(),
+            same: HashMap::new(),
+            last: (String::new(), None),
+            records: Vec::new(),
+            base: Timestamp::default(),
+            notes: Notes::default(),
+        }
+    }
+
+    fn take(&mut self, sample: &RawSample<'_>) -> Result<(), ReadProblem> {
+        self.notes.samples += 1;
+        let Some(series) = self.series_of(sample)? else {
+            return Ok(());
+        };
+        let at = sample.at.ok_or_else(|| ReadProblem::NoTimestamp {
+            line: sample.line_number,
+            series: sample.series.to_owned(),
+        })?;
+        if self.notes.kept == 0 {
+            self.base = at;
+        }
+        self.notes.kept += 1;
+        let extent = &mut self.extents[series as usize];
+        if extent.samples == 0 {
+            (extent.first, extent.last) = (at, at);
+        }
+        extent.first = extent.first.min(at);
+        extent.last = extent.last.max(at);
+        extent.samples += 1;
+        let distance = at.millis().saturating_sub(self.base.millis());
+        if distance.abs() >= MAX_DISTANCE_MILLIS {
+            return Err(ReadProblem::FarTimestamp {
+                line: sample.line_number,
+            });
+        }
+        let time = (distance + MAX_DISTANCE_MILLIS) as u64;
+        self.records.push(Record {
+            key: time << SERIES_BITS | u64::from(series),
+            value: sample.value,
+        });
+        Ok(())
+    }
+
+    fn series_of(&mut self, sample: &RawSample<'_>) -> Result<Option<u32>, ReadProblem> {
+        if self.last.0 == sample.series {
+            return Ok(self.last.1);
+        }
+        let found = match self.known.get(sample.series) {
+            Some(known) => *known,
+            None => self.meet(sample)?,
+        };
+        self.last.0.clear();
+        self.last.0.push_str(sample.series);
+        self.last.1 = found;
+        Ok(found)
+    }
+
+    /// A text that was not there before.
+    fn meet(&mut self, sample: &RawSample<'_>) -> Result<Option<u32>, ReadProblem> {
+        let name = sample.name();
+        if !(self.wanted)(&name) {
+            return Ok(None);
+        }
+        let labels: Labels = sample
+            .labels()
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        let series = Series {
+            name: Arc::from(name),
+            labels,
+        };
+        let next = self.series.len();
+        if next >= MAX_SERIES && !self.same.contains_key(&series) {
+            return Err(ReadProblem::TooManySeries {
+                line: sample.line_number,
+                limit: MAX_SERIES,
+            });
+        }
+        let index = *self.same.entry(series.clone()).or_insert(next as u32);
+        if index as usize == next {
+            self.series.push(series);
+            self.extents.push(Extent {
+                first: Timestamp::default(),
+                last: Timestamp::default(),
+                samples: 0,
+            });
+        }
+        self.known.insert(sample.series.into(), Some(index));
+        Ok(Some(index))
+    }
+
+    fn finish(mut self) -> Recording {
+        let mut sorted: Vec<u32> = (0..self.series.len() as u32).collect();
+        sorted.sort_by_cached_key(|index| {
+            let series = &self.series[*index as usize];
+            let label = |name| series.labels.get(name).map(str::to_owned);
+            (label("job"), label("instance"), series.clone())
+        });
+        let mut table = SeriesTable::default();
+        let mut order = vec![SeriesIndex(0); sorted.len()];
+        for index in &sorted {
+            order[*index as usize] = table.intern(self.series[*index as usize].clone());
+        }
+        let extents = sorted
+            .iter()
+            .map(|index| self.extents[*index as usize])
+            .collect();
+        // A stable sort: of two samples of one series and time the first in the file stays the first.
+        self.records.sort_by_key(|record| record.key);
+        Recording {
+            table,
+            extents,
+            notes: self.notes,
+            records: self.records,
+            base: self.base,
+            order,
+        }
+    }
+}
+
+impl Recording {
+    /// Gives out the slices in order of time; `next` is called with each.
+    pub fn play(&mut self, next: &mut dyn FnMut(&SeriesTable, &Slice)) {
+        let mut slice = Slice {
+            at: Timestamp::default(),
+            samples: Vec::new(),
+        };
+        let mut last_key = None;
+        for record in &self.records {
+            if last_key == Some(record.key) {
+                self.notes.duplicates += 1;
+                continue;
+            }
+            last_key = Some(record.key);
+            let at = self.time_of(record);
+            if at != slice.at && !slice.samples.is_empty() {
+                slice.samples.sort_unstable_by_key(|(series, _)| *series);
+                next(&self.table, &slice);
+                slice.samples.clear();
+            }
+            slice.at = at;
+            let series = (record.key & (MAX_SERIES as u64 - 1)) as usize;
+            slice.samples.push((self.order[series], record.value));
+        }
+        if !slice.samples.is_empty() {
+            slice.samples.sort_unstable_by_key(|(series, _)| *series);
+            next(&self.table, &slice);
+        }
+    }
+
+    fn time_of(&self, record: &Record) -> Timestamp {
+        let distance = (record.key >> SERIES_BITS) as i64 - MAX_DISTANCE_MILLIS;
+        Timestamp::from_millis(self.base.millis() + distance)
+    }
+}
