@@ -110,14 +110,24 @@ pub(super) struct LevelRow {
     pub(super) first_action: &'static str,
 }
 
-/// The levels. Floors: a growth must pass both of its own to be worth a ticket.
+/// Fewer things than this are nobody's business. These three floors are those that the detector's README is measured
+/// with; a growth must pass both of its own to be worth a ticket.
+const LEAST_COUNT: f64 = 8.0;
+
+/// The same for bytes: 16 MiB.
+const LEAST_BYTES: f64 = 16.0 * 1_048_576.0;
+
+/// The same as a share of the level from which it grew.
+const LEAST_SHARE: f64 = 0.1;
+
+/// The levels.
 pub(super) const LEVELS: &[LevelRow] = &[
     LevelRow {
         signal: "resource_ledger_open",
         unit: "entries",
         integer: true,
-        absolute_floor: 20.0,
-        relative_floor: 0.5,
+        absolute_floor: LEAST_COUNT,
+        relative_floor: LEAST_SHARE,
         limit: None,
         first_action: "Ask GET /debug/open?order=age of a leaking instance for its oldest entries: their place in the \
                        code is where they are not ended.",
@@ -126,8 +136,8 @@ pub(super) const LEVELS: &[LevelRow] = &[
         signal: "process_open_fds",
         unit: "descriptors",
         integer: true,
-        absolute_floor: 50.0,
-        relative_floor: 0.25,
+        absolute_floor: LEAST_COUNT,
+        relative_floor: LEAST_SHARE,
         limit: Some("process_max_fds"),
         first_action: "List the descriptors of a leaking instance (`ls -l /proc/PID/fd`, `ss -tnp`): what repeats is \
                        what leaks. Many sockets to one peer mean bodies not closed or a pool without limit.",
@@ -136,8 +146,8 @@ pub(super) const LEVELS: &[LevelRow] = &[
         signal: "process_resident_memory_bytes",
         unit: "bytes",
         integer: false,
-        absolute_floor: 67_108_864.0,
-        relative_floor: 0.25,
+        absolute_floor: LEAST_BYTES,
+        relative_floor: LEAST_SHARE,
         limit: None,
         first_action: "Take a heap profile of a leaking instance and one of a fresh one and compare them; restart the \
                        leaking ones before the kernel does.",
@@ -146,8 +156,8 @@ pub(super) const LEVELS: &[LevelRow] = &[
         signal: "go_goroutines",
         unit: "goroutines",
         integer: true,
-        absolute_floor: 100.0,
-        relative_floor: 0.25,
+        absolute_floor: LEAST_COUNT,
+        relative_floor: LEAST_SHARE,
         limit: None,
         first_action: "Fetch /debug/pprof/goroutine?debug=1 of a leaking instance: the largest group waits at the place \
                        that leaks. `readLoop` and `writeLoop` in pairs mean bodies that were not closed.",
@@ -156,8 +166,8 @@ pub(super) const LEVELS: &[LevelRow] = &[
         signal: "process_threads",
         unit: "threads",
         integer: true,
-        absolute_floor: 64.0,
-        relative_floor: 0.5,
+        absolute_floor: LEAST_COUNT,
+        relative_floor: LEAST_SHARE,
         limit: None,
         first_action: "List the threads of a leaking instance by name (`ps -T -p PID`): what repeats is the pool or \
                        library that starts them without end.",
