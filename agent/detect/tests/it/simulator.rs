@@ -1,21 +1,41 @@
-//! A small seeded simulator of services: what they hold, under which load, healthy or leaking.
+//! A seeded simulator of services: what their processes hold, under which load, healthy or leaking.
 //!
-//! Every series is drawn from its kind and a seed alone. A level is what is in flight (arrivals that stay for a while),
-//! plus what a kind adds; the load is a counter of arrivals, which a third of the services do not show.
+//! A workload is drawn from its kind, a span and a seed alone, and gives one scrape of all its instances after the other.
+//! It is computed in steps of the scrape interval, not by events: what is in flight is a birth-death process (arrivals
+//! that stay for a while), to which a kind adds what it holds besides. Real scrapes are late, missing, and for a third of
+//! the services without a load; so are these. Not one constant here is a detector's: times are those of programs (pools
+//! fill in minutes, caches in hours, collectors run in seconds to hours), shortened where a span could not show them whole.
+//!
+//! - `chance`: randomness; `load`: arrivals and how long they stay; `footprint` and `heap`: what a process holds.
+//! - `lives`: restarts, rollouts, replicas; `leak`: what leaks, when, where.
 
-use fastrand::Rng;
+mod chance;
+mod footprint;
+mod heap;
+mod leak;
+mod lives;
+mod load;
 
+use self::chance::Chance;
+use self::footprint::{Footprint, Moment};
+use self::heap::Heap;
+use self::leak::{Leak, Who};
+use self::lives::{Instance, Lives};
+use self::load::{Load, ORDINARY, Residence, Shape};
+
+const MINUTE: f64 = 60.0;
 const HOUR: f64 = 3600.0;
 const DAY: f64 = 86_400.0;
 const MIB: f64 = 1_048_576.0;
 
-/// What a healthy service does.
-pub(crate) const HEALTHY: [&str; 14] = [
+/// What a healthy service does, where things are counted.
+pub(crate) const HEALTHY: [&str; 22] = [
     "steady",
     "daily cycle",
     "weekly cycle",
     "ramp",
     "step of load",
+    "slow decay",
     "bursts",
     "batch",
     "slower upstream",
@@ -23,392 +43,292 @@ pub(crate) const HEALTHY: [&str; 14] = [
     "long sessions",
     "warm-up",
     "pool",
+    "high water",
+    "threads",
+    "connection storm",
+    "lazy start-up",
+    "expiring entries",
     "deploys",
+    "rollouts",
+    "autoscaling",
     "idle",
 ];
 
 /// What a healthy service's memory does.
-pub(crate) const HEALTHY_MEMORY: [&str; 4] = ["flat memory", "collector", "cache", "arena steps"];
+pub(crate) const HEALTHY_MEMORY: [&str; 13] = [
+    "flat memory",
+    "collector",
+    "generations",
+    "growing heap",
+    "page cache",
+    "cache",
+    "arena steps",
+    "expiring cache",
+    "compaction",
+    "log rotation",
+    "fragmentation",
+    "machine",
+    "redeployed memory",
+];
 
 /// How a service leaks.
-pub(crate) const LEAKING: [&str; 7] = [
+pub(crate) const LEAKING: [&str; 17] = [
     "each request",
     "some requests",
     "timer",
     "from the start",
-    "bursts of leaks",
+    "outages",
+    "by day",
+    "descriptors",
     "restarted",
+    "rolled out",
+    "autoscaled",
+    "one of eight",
+    "all after a deploy",
     "memory",
+    "memory under a collector",
+    "memory under generations",
+    "edge device",
+    "two of twenty",
 ];
 
-/// A series with its load, and when its leak began.
-pub(crate) struct Series {
-    pub(crate) interval_seconds: f64,
-    /// Level and load's counter, sample by sample.
-    pub(crate) samples: Vec<(f64, Option<f64>)>,
-    /// Seconds after the first sample at which a process started; the first one's at most 0.
-    pub(crate) starts: Vec<f64>,
-    pub(crate) bytes: bool,
-    /// Seconds after the first sample; none of a healthy one.
-    pub(crate) onset: Option<f64>,
-}
-
 /// How long a series is and how often it is scraped.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
+    pub(crate) name: &'static str,
     pub(crate) seconds: f64,
     pub(crate) interval_seconds: f64,
 }
 
 pub(crate) const HOURS: Span = Span {
+    name: "3 hours",
     seconds: 3.0 * HOUR,
     interval_seconds: 5.0,
 };
 pub(crate) const DAYS: Span = Span {
-    seconds: 3.0 * DAY,
-    interval_seconds: 60.0,
+    name: "4 days",
+    seconds: 4.0 * DAY,
+    interval_seconds: 30.0,
 };
 pub(crate) const WEEKS: Span = Span {
-    seconds: 21.0 * DAY,
+    name: "6 weeks",
+    seconds: 42.0 * DAY,
+    interval_seconds: 120.0,
+};
+pub(crate) const MONTHS: Span = Span {
+    name: "6 months",
+    seconds: 182.0 * DAY,
     interval_seconds: 300.0,
 };
 
-/// Draws a series of a kind, of [`HEALTHY`], [`HEALTHY_MEMORY`] or [`LEAKING`].
-pub(crate) fn draw(kind: &str, span: Span, seed: u64) -> Series {
-    let name = kind
-        .bytes()
-        .fold(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), |hash, byte| {
-            hash.rotate_left(7) ^ u64::from(byte)
-        });
-    Drawing {
-        kind,
-        span,
-        random: Rng::with_seed(name ^ span.seconds as u64),
-        shown: true,
-        whole: 0.0,
-    }
-    .series()
+/// What one instance tells at one scrape.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Scrape {
+    /// Number of its name: a new process may have a new one, and they are given out in order.
+    pub(crate) instance: u32,
+    /// When its process started, in seconds after the first sample.
+    pub(crate) started: f64,
+    /// Count, or bytes.
+    pub(crate) level: f64,
+    /// Requests since the process started, where the service shows them.
+    pub(crate) load: Option<f64>,
 }
 
-struct Drawing<'a> {
-    kind: &'a str,
-    span: Span,
-    random: Rng,
-    /// Whether the load is shown.
+/// A workload as it is scraped, in order of time.
+#[derive(Debug, Clone)]
+pub(crate) struct Workload {
+    pub(crate) span: Span,
+    /// Whether the level is an amount of memory; a count otherwise.
+    pub(crate) bytes: bool,
+    /// Seconds after the first sample at which it begins to leak; none of a healthy one.
+    pub(crate) onset: Option<f64>,
+    /// The level at which a process dies.
+    pub(crate) limit: f64,
+    leak: Option<Leak>,
+    chance: Chance,
     shown: bool,
-    /// What will have leaked in the end, all lives together.
-    whole: f64,
+    load: Load,
+    residence: Residence,
+    lives: Lives,
+    instances: Vec<Instance>,
+    scraping: Scraping,
+    step: usize,
 }
 
-impl Drawing<'_> {
-    fn between(&mut self, low: f64, high: f64) -> f64 {
-        low + (high - low) * self.random.f64()
-    }
+/// What is wrong with the scraping.
+#[derive(Debug, Clone)]
+struct Scraping {
+    /// Greatest delay of a scrape, in seconds.
+    late: f64,
+    /// Share of scrapes that fail.
+    missing: f64,
+    /// No scrape between these seconds.
+    gap: (f64, f64),
+}
 
-    /// Evenly over the orders of magnitude.
-    fn decades(&mut self, low: f64, high: f64) -> f64 {
-        (self.between(low.ln(), high.ln())).exp()
-    }
-
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.random.f64()).sum::<f64>() - 6.0
-    }
-
-    fn poisson(&mut self, mean: f64) -> f64 {
-        if mean > 30.0 {
-            return (mean + mean.sqrt() * self.normal()).round().max(0.0);
+/// Draws a workload of a kind, of [`HEALTHY`], [`HEALTHY_MEMORY`] or [`LEAKING`].
+pub(crate) fn draw(kind: &str, span: Span, seed: u64) -> Workload {
+    let chance = &mut Chance::new(&format!("{kind}, {}", span.name), seed);
+    // Growth for weeks under a load that nobody sees is what a leak looks like: a ramp shows its load.
+    let bare = matches!(kind, "machine" | "edge device" | "two of twenty");
+    let shown = kind == "ramp" || !bare && !chance.happens(1.0 / 3.0);
+    let shape = shape(kind, chance);
+    let load = Load::draw(chance, span, shape, shown);
+    let mean = match kind {
+        "long sessions" => chance.decades(300.0, (0.15 * span.seconds).min(2.0 * HOUR)),
+        _ => chance.decades(0.01, 3.0),
+    };
+    let residence = match kind {
+        "slower upstream" => Residence::slower(chance, span, mean),
+        "slow upstream for a while" => Residence::slow_for_a_while(chance, span, mean),
+        "threads" | "connection storm" if chance.happens(0.5) => {
+            Residence::slow_for_a_while(chance, span, mean)
         }
-        let (mut product, mut count) = (self.random.f64(), 0.0);
-        while product > (-mean).exp() {
-            product *= self.random.f64();
-            count += 1.0;
-        }
-        count
+        _ => Residence::even(mean),
+    };
+    let held = load.mean() * mean;
+    let mut lives = Lives::of(kind, chance, span, load.mean());
+    let rate = load.mean() / lives.replicas();
+    let whole = leak::whole(kind, chance, span, rate * mean);
+    let leak = Leak::of(kind, chance, span, rate, whole, lives.number());
+    if let Some(leak) = leak.as_ref().filter(|leak| leak.who == Who::New) {
+        lives.deploy_at(leak.onset);
     }
+    let bytes = HEALTHY_MEMORY.contains(&kind)
+        || kind.starts_with("memory")
+        || matches!(kind, "edge device" | "two of twenty");
+    let (footprint, limit) = if bytes {
+        let of = match kind {
+            "redeployed memory" => {
+                chance.one_of(&["collector", "cache", "growing heap", "machine"])
+            }
+            _ => kind,
+        };
+        let mut heap = Heap::of(of, chance, span, rate);
+        heap.leak_each = leaked_bytes(kind, chance, span, heap.size) / whole;
+        let limit = heap.size * chance.between(4.0, 10.0);
+        (Footprint::Heap(heap), limit)
+    } else {
+        let limit = chance.one_of(&[1024.0, 65_536.0, 1_048_576.0]);
+        let footprint = Footprint::of(kind, chance, span, rate, rate * mean);
+        (footprint, if held > 100.0 { 1_048_576.0 } else { limit })
+    };
+    let scraping = Scraping::draw(chance, span);
+    let mut workload = Workload {
+        span,
+        bytes,
+        onset: leak.as_ref().map(|leak| leak.onset),
+        limit,
+        leak,
+        chance: chance.clone(),
+        shown,
+        load,
+        residence,
+        lives,
+        instances: Vec::new(),
+        scraping,
+        step: 0,
+    };
+    workload.lives.begin(
+        &mut workload.chance,
+        &footprint,
+        rate * mean,
+        &mut workload.instances,
+    );
+    workload
+}
 
-    fn series(mut self) -> Series {
-        let Span {
-            seconds,
-            interval_seconds,
-        } = self.span;
-        let count = (seconds / interval_seconds) as usize;
-        let bytes = HEALTHY_MEMORY.contains(&self.kind) || self.kind == "memory";
-        // Growth for weeks under a load that nobody sees is what a leak looks like: a ramp shows its load.
-        self.shown = self.kind == "ramp" || self.random.f64() > 1.0 / 3.0;
-        let loads = self.loads(count);
-        let starts = self.starts();
-        let residences = self.residences(count);
-        let onset = LEAKING.contains(&self.kind).then(|| {
-            if matches!(self.kind, "from the start" | "restarted") {
-                0.0
+fn shape(kind: &str, chance: &mut Chance) -> Shape {
+    match kind {
+        "steady" => Shape::Steady,
+        "daily cycle" | "long sessions" | "autoscaling" | "autoscaled" | "by day" => Shape::Daily,
+        "weekly cycle" => Shape::Weekly,
+        "ramp" => Shape::Ramp,
+        "step of load" => Shape::Step,
+        "slow decay" => Shape::Decay,
+        "bursts" => Shape::Bursts,
+        "batch" => Shape::Batch,
+        "idle" => Shape::Idle,
+        "some requests" if chance.happens(0.2) => Shape::Falling,
+        _ => chance.one_of(&ORDINARY),
+    }
+}
+
+/// What a leak has taken in the end, of a process that held so much.
+fn leaked_bytes(kind: &str, chance: &mut Chance, span: Span, size: f64) -> f64 {
+    match kind {
+        // 0.7 to 2.5 % an hour, at most to five times what it was.
+        "edge device" => {
+            size * (chance.decades(0.007, 0.025) * span.seconds / HOUR).clamp(0.25, 4.0)
+        }
+        _ => size * chance.decades(0.2, 5.0),
+    }
+}
+
+impl Scraping {
+    fn draw(chance: &mut Chance, span: Span) -> Self {
+        let begins = chance.between(0.0, 1.0) * span.seconds;
+        let lasts = chance.decades(0.001, 0.05) * span.seconds.min(14.0 * DAY);
+        Self {
+            late: chance.one_of(&[0.0, 0.02, 0.2]) * span.interval_seconds,
+            missing: chance.one_of(&[0.0, 0.0, 0.001, 0.02]),
+            gap: if chance.happens(0.2) {
+                (begins, begins + lasts)
             } else {
-                self.between(0.1, 0.4) * seconds
-            }
-        });
-        let mut leak = self.leak(&loads, &residences, onset, &starts);
-        let mut add = self.addition(bytes);
-        let base = self.between(5.0, 200.0).round();
-        let (mut level, mut total, mut leaked, mut life) = (loads[0] * residences[0], 0.0, 0.0, 0);
-        let mut samples = Vec::with_capacity(count);
-        for sample in 0..count {
-            let now = sample as f64 * interval_seconds;
-            if starts.get(life + 1).is_some_and(|start| *start <= now) {
-                (life, total, leaked) = (life + 1, 0.0, 0.0);
-            }
-            let arrived = self.poisson(loads[sample] * interval_seconds);
-            total += arrived;
-            let stay = (-interval_seconds / residences[sample]).exp();
-            let entered = self.poisson(loads[sample] * residences[sample] * (1.0 - stay));
-            let left = self.poisson(level * (1.0 - stay));
-            level = (level + entered - left).max(0.0);
-            leaked += leak(&mut self, now, arrived);
-            let held = add(
-                &mut self,
-                now - starts[life].max(0.0),
-                level,
-                base + level + leaked,
-                leaked,
-            );
-            samples.push((held.round().max(0.0), self.shown.then_some(total)));
-        }
-        Series {
-            interval_seconds,
-            samples,
-            starts,
-            bytes,
-            onset,
-        }
-    }
-
-    /// Arrivals a second, sample by sample.
-    fn loads(&mut self, count: usize) -> Vec<f64> {
-        let Span {
-            seconds,
-            interval_seconds,
-        } = self.span;
-        let mean = if self.kind == "idle" {
-            self.decades(0.005, 0.2)
-        } else {
-            self.decades(0.5, 300.0)
-        };
-        let shape = match self.kind {
-            "steady" | "ramp" | "step of load" | "bursts" | "batch" | "weekly cycle" | "idle" => {
-                self.kind
-            }
-            "long sessions" => "daily cycle",
-            _ => [
-                "steady",
-                "daily cycle",
-                "bursts",
-                "daily cycle",
-                "weekly cycle",
-            ][self.random.usize(..5)],
-        };
-        let (phase, depth, growth, at, times) = (
-            self.random.f64(),
-            self.between(0.3, 0.95),
-            self.between(0.5, 3.0),
-            self.between(0.2, 0.8),
-            self.between(1.5, 4.0),
-        );
-        // A day in the life of a short series is a swing of hours, where its load tells of it.
-        let swing = self.between(0.7, 3.0) * seconds;
-        let day = if seconds < DAY && self.shown {
-            swing
-        } else {
-            DAY
-        };
-        let mut bursts: Vec<(f64, f64, f64)> = Vec::new();
-        if shape == "bursts" {
-            for _ in 0..10 {
-                let begin = self.between(0.0, seconds);
-                bursts.push((
-                    begin,
-                    begin + self.decades(0.001, 0.03) * seconds,
-                    self.between(2.0, 8.0),
-                ));
-            }
-        }
-        let (noise, memory) = (self.between(0.02, 0.12), self.decades(2.0, 60.0));
-        let mut wander = 0.0;
-        (0..count)
-            .map(|sample| {
-                let now = sample as f64 * interval_seconds;
-                let cycle = 1.0 - depth * (std::f64::consts::TAU * (now / day + phase)).cos();
-                wander = wander * (-1.0 / memory).exp()
-                    + noise * (2.0 / memory).min(1.0).sqrt() * self.normal();
-                let form = match shape {
-                    "daily cycle" => cycle,
-                    "weekly cycle" => {
-                        cycle
-                            * if (now / day + 7.0 * phase) % 7.0 < 5.0 {
-                                1.0
-                            } else {
-                                1.0 - 0.6 * depth
-                            }
-                    }
-                    "ramp" => 1.0 + growth * now / seconds,
-                    "step of load" => {
-                        if now < at * seconds {
-                            1.0
-                        } else {
-                            times
-                        }
-                    }
-                    "bursts" => bursts
-                        .iter()
-                        .filter(|(begin, end, _)| (*begin..*end).contains(&now))
-                        .map(|burst| burst.2)
-                        .fold(1.0, f64::max),
-                    "batch" if (now / day + phase) % 1.0 < 0.06 => 2.0 * times,
-                    _ => 1.0,
-                };
-                mean * form * f64::exp(wander)
-            })
-            .collect()
-    }
-
-    /// How long an arrival stays, in seconds, sample by sample.
-    fn residences(&mut self, count: usize) -> Vec<f64> {
-        let Span {
-            seconds,
-            interval_seconds,
-        } = self.span;
-        let mean = if self.kind == "long sessions" {
-            self.decades(300.0, 2.0 * HOUR)
-        } else {
-            self.decades(0.01, 3.0)
-        };
-        let (at, times, width) = (
-            self.between(0.3, 0.7) * seconds,
-            self.between(2.0, 8.0),
-            self.between(60.0, 900.0),
-        );
-        (0..count)
-            .map(|sample| {
-                let now = sample as f64 * interval_seconds;
-                mean * match self.kind {
-                    "slower upstream" if now > at => times,
-                    "slow upstream for a while" => {
-                        1.0 + times * (-((now - at) / width).powi(2)).exp()
-                    }
-                    _ => 1.0,
-                }
-            })
-            .collect()
-    }
-
-    fn starts(&mut self) -> Vec<f64> {
-        let mut starts = vec![if self.random.bool() {
-            0.0
-        } else {
-            -self.decades(HOUR, 30.0 * DAY)
-        }];
-        let restarts = match self.kind {
-            "deploys" => self.random.usize(1..8),
-            "restarted" => self.random.usize(1..4),
-            _ => 0,
-        };
-        let mut later: Vec<f64> = (0..restarts)
-            .map(|_| self.between(0.05, 0.95) * self.span.seconds)
-            .collect();
-        later.sort_by(f64::total_cmp);
-        starts.extend(later);
-        starts
-    }
-
-    /// What leaks in an interval in which so much arrived.
-    fn leak(
-        &mut self,
-        loads: &[f64],
-        residences: &[f64],
-        onset: Option<f64>,
-        starts: &[f64],
-    ) -> impl FnMut(&mut Drawing, f64, f64) -> f64 + use<> {
-        let Span {
-            seconds,
-            interval_seconds,
-        } = self.span;
-        let kind = self.kind.to_owned();
-        let arrivals: f64 = loads.iter().sum::<f64>() * interval_seconds;
-        let held = arrivals / seconds * residences[0];
-        self.whole = self.decades(1.0, 30.0) * (40.0 + held) * starts.len() as f64;
-        let whole = self.whole;
-        let share = if kind == "each request" {
-            1.0
-        } else {
-            (whole / arrivals).min(1.0)
-        };
-        let pauses: Vec<f64> = (0..12).map(|_| self.between(0.0, seconds)).collect();
-        let every = (seconds / self.between(30.0, 120.0)).max(interval_seconds);
-        move |drawing, now, arrived| match onset {
-            Some(onset) if now >= onset => match kind.as_str() {
-                "timer" => {
-                    if now % every < interval_seconds {
-                        drawing.poisson(whole * every / seconds)
-                    } else {
-                        0.0
-                    }
-                }
-                "bursts of leaks" => {
-                    let leaking = pauses
-                        .iter()
-                        .any(|begin| (*begin..begin + 0.02 * seconds).contains(&now));
-                    if leaking {
-                        drawing.poisson((4.0 * share).min(1.0) * arrived)
-                    } else {
-                        0.0
-                    }
-                }
-                _ => drawing.poisson(share * arrived),
+                (0.0, 0.0)
             },
-            _ => 0.0,
         }
     }
+}
 
-    /// From the process's age, what is in flight, the count held and the count leaked to the level that is shown.
-    fn addition(
-        &mut self,
-        bytes: bool,
-    ) -> impl FnMut(&mut Drawing, f64, f64, f64, f64) -> f64 + use<> {
-        let kind = self.kind.to_owned();
-        let seconds = self.span.seconds;
-        let (size, amount, time) = (
-            self.between(60.0, 800.0) * MIB,
-            self.between(0.2, 2.0),
-            self.decades(60.0, 0.04 * seconds),
-        );
-        let (full, fill, each) = (
-            self.between(8.0, 150.0),
-            self.between(60.0, 900.0),
-            self.between(4.0, 64.0) * 1024.0,
-        );
-        let (period, leak_each) = (
-            self.decades(0.003, 0.04) * seconds,
-            size * self.decades(0.3, 5.0) / self.whole.max(1.0),
-        );
-        let steps: Vec<f64> = (0..4).map(|_| self.between(0.0, seconds)).collect();
-        let mut jitter = 0.0;
-        move |drawing, age, in_flight, count, leaked| {
-            if !bytes {
-                return count
-                    + match kind.as_str() {
-                        "warm-up" => full * 4.0 * (1.0 - (-age / fill).exp()),
-                        "pool" => (full * age / fill).min(full).floor(),
-                        _ => 0.0,
-                    };
-            }
-            jitter = 0.9 * jitter + 0.002 * size * drawing.normal();
-            let kept = match kind.as_str() {
-                "collector" => size * amount * (age / period).fract(),
-                "cache" => size * amount * (1.0 - (-age / time).exp()),
-                "arena steps" => {
-                    0.1 * size * steps.iter().filter(|step| **step < age).count() as f64
-                }
-                _ => 0.0,
-            };
-            ((size + kept + jitter + each * in_flight + leak_each * leaked) / 4096.0).round()
-                * 4096.0
+impl Workload {
+    /// The next scrape of all instances: when, in seconds after the first, and what they tell (nothing where it failed);
+    /// none after the end.
+    pub(crate) fn scrape(&mut self, scrapes: &mut Vec<Scrape>) -> Option<f64> {
+        scrapes.clear();
+        let (interval, chance) = (self.span.interval_seconds, &mut self.chance);
+        let now = self.step as f64 * interval;
+        if now >= self.span.seconds {
+            return None;
         }
+        self.step += 1;
+        let rate = self.load.rate(chance, now);
+        let residence = self.residence.seconds(chance, now);
+        self.lives.go_on(chance, now, rate, &mut self.instances);
+        let missing = (self.scraping.gap.0..self.scraping.gap.1).contains(&now)
+            || self.scraping.missing > 0.0 && chance.happens(self.scraping.missing);
+        let each = rate / self.instances.len().max(1) as f64;
+        let stay = (-interval / residence).exp();
+        for instance in &mut self.instances {
+            let arrived = chance.poisson(each * instance.part * interval);
+            let entered = chance.poisson(each * instance.part * residence * (1.0 - stay));
+            instance.in_flight = chance.binomial(instance.in_flight, stay) + entered;
+            instance.total += arrived;
+            if let Some(leak) = &self.leak
+                && instance.leaks(leak)
+            {
+                instance.leaked += leak.items(chance, &self.load, now, interval, arrived);
+            }
+            let age = now - instance.started;
+            let moment = Moment {
+                age,
+                seen: age.min(now),
+                step_seconds: interval,
+                arrived,
+                in_flight: instance.in_flight,
+                residence,
+                leaked: instance.leaked,
+            };
+            let level = instance.footprint.level(chance, instance.base, &moment);
+            if !missing {
+                scrapes.push(Scrape {
+                    instance: instance.name,
+                    started: instance.started,
+                    level: level.round().max(0.0),
+                    load: self.shown.then_some(instance.total),
+                });
+            }
+        }
+        Some(now + self.scraping.late * chance.between(0.0, 1.0))
     }
 }
