@@ -203,6 +203,15 @@ impl Catalogue {
         (!text.is_empty()).then_some(text)
     }
 
+    /// All families that are known and what they mean, in the order of their names.
+    pub fn families(&self) -> impl Iterator<Item = (&Arc<str>, &Role)> {
+        let mut families: Vec<_> = self.families.iter().collect();
+        families.sort_by_key(|(name, _)| Arc::clone(name));
+        families
+            .into_iter()
+            .map(|(name, family)| (name, &family.role))
+    }
+
     /// The levels, in the order of their names.
     pub fn levels(&self) -> Vec<&LevelSpec> {
         let mut levels: Vec<&LevelSpec> = self

@@ -6,6 +6,7 @@
 //! [`replay`](crate::replay)'s.
 
 pub mod openmetrics;
+pub mod store;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -24,6 +24,7 @@ use crate::replay::targets::Targets;
 use crate::scrape::{Notes, Scrape};
 
 pub use run::{Outcome, ReplayError, run};
+pub(crate) use targets::{UP, USUAL_LABELS};
 pub use verdicts::VerdictLine;
 
 /// Plays a history to an engine.

@@ -13,10 +13,10 @@ use crate::labels::Labels;
 use crate::scrape::Sample;
 
 /// The series that Prometheus writes for each target that it scrapes.
-pub(super) const UP: &str = "up";
+pub(crate) const UP: &str = "up";
 
 /// The labels that make a target where no `up` series tells.
-const USUAL_LABELS: [&str; 9] = [
+pub(crate) const USUAL_LABELS: [&str; 9] = [
     "app",
     "cluster",
     "container",
