@@ -1,6 +1,7 @@
 //! Runs the level tier over an OpenMetrics corpus and writes verdict lines: the first firing of each job.
 //!
-//! Development only: it holds the corpus in memory, knows its four series by name, and judges each instance alone.
+//! Development only: it holds the corpus in memory, knows its four series by name, and judges each instance alone and
+//! the lives of each job together.
 //!
 //! ```text
 //! cargo run --release -p leak-detect --example leakbench -- corpus.om [--series N] [--explain JOB] > verdicts.jsonl
@@ -14,7 +15,7 @@ use std::io::{BufRead, BufReader};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leak_detect::{Budget, LevelDetector, LevelSettings, Timestamp, Verdict};
+use leak_detect::{Budget, Evidence, LevelDetector, LevelSettings, Lives, Timestamp, Verdict};
 
 /// The series of one instance.
 #[derive(Default)]
@@ -53,67 +54,148 @@ fn main() -> ExitCode {
 }
 
 fn play(corpus: &Corpus, budget: Budget, explain: Option<&str>) {
-    let mut firings: BTreeMap<&str, (Timestamp, String)> = BTreeMap::new();
-    let (mut samples, mut spent) = (0, Duration::ZERO);
-    for ((job, name), instance) in corpus
-        .iter()
-        .filter(|((job, _), _)| explain.is_none_or(|only| only == job))
-    {
-        let settings = if instance.bytes {
-            LevelSettings::bytes()
-        } else {
-            LevelSettings::count()
-        };
-        let mut detector = LevelDetector::new(LevelSettings {
-            false_alerts_per_year: budget.per_series_year(),
-            ..settings
-        });
-        let mut last = None;
-        let begin = clock();
-        for (index, (at, level)) in instance.level.iter().enumerate() {
-            if let Some(start) = instance.starts.get(index) {
-                detector.restarted(Timestamp::from_seconds(*start));
-            }
-            detector.observe(*at, *level, instance.requests.get(index).copied());
-            samples += 1;
-            if explain.is_some() {
-                let verdict = detector.verdict();
-                if last.as_ref() != Some(&verdict) {
-                    eprintln!("{name} {} {verdict:?}", at.seconds());
-                    last = Some(verdict);
-                }
-            } else if let Verdict::Leaking(evidence) = detector.verdict() {
-                let metric = if instance.bytes {
-                    "process_resident_memory_bytes"
-                } else {
-                    "go_goroutines"
-                };
-                let line = format!(
-                    "{{\"at\": {:.3}, \"state\": \"firing\", \"alertname\": \"ResourceLeak\", \
-                     \"labels\": {{\"__name__\": \"{metric}\", \"job\": \"{job}\"}}, \"instances\": [\"{name}\"], \
-                     \"onset\": {:.3}, \"growth_per_second\": {:e}}}",
-                    at.seconds(),
-                    evidence.onset.seconds(),
-                    evidence.growth_per_second.estimate
-                );
-                let first = firings.entry(job).or_insert_with(|| (*at, line.clone()));
-                if *at < first.0 {
-                    *first = (*at, line);
-                }
-                break;
-            }
+    let mut jobs: BTreeMap<&str, Vec<(&str, &Instance)>> = BTreeMap::new();
+    for ((job, name), instance) in corpus {
+        if explain.is_none_or(|only| only == job) {
+            jobs.entry(job).or_default().push((name, instance));
         }
+    }
+    let (mut samples, mut spent) = (0_u64, Duration::ZERO);
+    for (job, instances) in jobs {
+        let begin = clock();
+        let (firing, taken) = judge(job, &instances, budget, explain.is_some());
         spent += begin.elapsed();
+        samples += taken;
+        if let Some(line) = firing {
+            println!("{line}");
+        }
     }
-    for (_, line) in firings.values() {
-        println!("{line}");
-    }
-    let each = spent.as_nanos() as f64 / f64::from(samples.max(1));
+    let each = spent.as_nanos() as f64 / samples.max(1) as f64;
     eprintln!(
         "{} series, divisor {}, {samples} samples, {each:.0} ns each",
         corpus.len(),
         budget.divisor
     );
+}
+
+/// One instance as it is played.
+struct Player {
+    detector: LevelDetector,
+    /// When its process said that it started.
+    start: Option<f64>,
+    seen_at: Timestamp,
+}
+
+/// Plays the instances of one job side by side: its first firing as a line, and how many samples that took.
+fn judge(
+    job: &str,
+    instances: &[(&str, &Instance)],
+    budget: Budget,
+    explain: bool,
+) -> (Option<String>, u64) {
+    let bytes = instances.iter().any(|(_, instance)| instance.bytes);
+    let settings = LevelSettings {
+        false_alerts_per_year: budget.per_series_year(),
+        ..if bytes {
+            LevelSettings::bytes()
+        } else {
+            LevelSettings::count()
+        }
+    };
+    let mut players: Vec<Player> = instances
+        .iter()
+        .map(|_| Player {
+            detector: LevelDetector::new(settings),
+            start: None,
+            seen_at: Timestamp::default(),
+        })
+        .collect();
+    let mut order: Vec<(Timestamp, usize, usize)> = Vec::new();
+    for (number, (_, instance)) in instances.iter().enumerate() {
+        let samples = instance.level.iter().enumerate();
+        order.extend(samples.map(|(index, (at, _))| (*at, number, index)));
+    }
+    order.sort_unstable();
+    let mut lives = Lives::new();
+    let (mut last, mut last_of_lives) = (vec![None; players.len()], None);
+    let mut of_lives = Verdict::Healthy;
+    for (taken, (at, number, index)) in (1_u64..).zip(order) {
+        let (name, instance) = instances[number];
+        let player = &mut players[number];
+        if let Some(start) = instance.starts.get(index) {
+            if player.start.is_some_and(|before| start - before > 5.0)
+                && let Some(life) = player.detector.life(number as u64)
+            {
+                lives.ended(life);
+            }
+            player.start = Some(*start);
+            player.detector.restarted(Timestamp::from_seconds(*start));
+        }
+        let load = instance.requests.get(index).copied();
+        player.detector.observe(at, instance.level[index].1, load);
+        player.seen_at = at;
+        let verdict = player.detector.verdict();
+        if lives.is_due(at) {
+            // What has not been seen for five minutes is gone.
+            let (present, gone): (Vec<_>, Vec<_>) = players
+                .iter()
+                .zip(0_u64..)
+                .filter_map(|(own, number)| Some((own.seen_at, own.detector.life(number)?)))
+                .partition(|(seen_at, _)| at - *seen_at < 300.0);
+            for (_, life) in gone {
+                lives.ended(life);
+            }
+            let present: Vec<_> = present.into_iter().map(|(_, life)| life).collect();
+            lives.judge(at, &present, &settings);
+            of_lives = lives.verdict(&settings);
+        }
+        if explain {
+            if last[number].as_ref() != Some(&verdict) {
+                eprintln!("{name} {} {verdict:?}", at.seconds());
+                last[number] = Some(verdict);
+            }
+            if last_of_lives.as_ref() != Some(&of_lives) {
+                eprintln!("lives {} {of_lives:?}", at.seconds());
+                last_of_lives = Some(of_lives.clone());
+            }
+            continue;
+        }
+        for (by, verdict) in [("level", &verdict), ("lives", &of_lives)] {
+            if let Verdict::Leaking(evidence) = verdict {
+                return (Some(line(job, name, bytes, by, at, evidence)), taken);
+            }
+        }
+    }
+    (
+        None,
+        instances
+            .iter()
+            .map(|(_, own)| own.level.len() as u64)
+            .sum(),
+    )
+}
+
+fn line(
+    job: &str,
+    name: &str,
+    bytes: bool,
+    by: &str,
+    at: Timestamp,
+    evidence: &Evidence,
+) -> String {
+    let metric = if bytes {
+        "process_resident_memory_bytes"
+    } else {
+        "go_goroutines"
+    };
+    format!(
+        "{{\"at\": {:.3}, \"state\": \"firing\", \"alertname\": \"ResourceLeak\", \
+         \"labels\": {{\"__name__\": \"{metric}\", \"job\": \"{job}\"}}, \"instances\": [\"{name}\"], \
+         \"by\": \"{by}\", \"onset\": {:.3}, \"growth_per_second\": {:e}}}",
+        at.seconds(),
+        evidence.onset.seconds(),
+        evidence.growth_per_second.estimate
+    )
 }
 
 fn clock() -> std::time::Instant {

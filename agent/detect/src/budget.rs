@@ -7,8 +7,14 @@
 //! tests rarely and therefore at a larger level. What the bound cannot promise is that a test's nominal level is its
 //! true one on real series: that is calibrated by replay, see the package's README.
 
+use crate::memory::SCALES;
+
 /// Seconds in a year of 365.25 days.
 pub const YEAR_SECONDS: f64 = 31_557_600.0;
+
+/// Into how many parts the false alerts of one series are divided: one for each scale, one for the lives of its workload
+/// and one for the comparison with its peers.
+pub(crate) const SHARES: usize = SCALES + 2;
 
 /// The least divisor: so that a small installation has the same test as one of 64 series.
 const LEAST_DIVISOR: u64 = 64;

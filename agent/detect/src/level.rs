@@ -7,10 +7,11 @@
 //! next life is acquitted only when it has stayed flat for as long as the last one needed to be convicted.
 
 mod conviction;
+mod life;
 mod settings;
 mod snapshots;
 
-use crate::budget::level_per_test;
+use crate::budget::{SHARES, level_per_test};
 use crate::climb::Climb;
 use crate::innocence::{Case, Findings, Past, Standing};
 use crate::level::conviction::{Charge, Conviction};
@@ -316,7 +317,7 @@ impl LevelDetector {
         };
         let level_per_test = level_per_test(
             self.settings.false_alerts_per_year,
-            SCALES,
+            SHARES,
             window.bucket_seconds,
         );
         let settings = &self.settings;

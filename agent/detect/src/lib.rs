@@ -13,6 +13,7 @@
 //!   - `window`: the past as one scale sees it.
 //!   - `climb`: the climb that a window shows: since when, how steep, how sure; `statistics`: the arithmetic of that.
 //!   - `innocence`: the innocent explanations of a climb, each with its own test.
+//! - [`life`]: one life of one process as a profile; [`lives`]: evidence over the lives of a workload's processes.
 //! - [`budget`]: from false alerts a year for a whole agent to a significance level for one test.
 //! - [`snapshot`]: versioned bytes of a detector, and back.
 
@@ -21,6 +22,8 @@ mod climb;
 pub mod exact;
 mod innocence;
 pub mod level;
+pub mod life;
+pub mod lives;
 pub mod memory;
 mod order;
 pub mod snapshot;
@@ -32,6 +35,8 @@ mod window;
 pub use budget::Budget;
 pub use exact::ExactDetector;
 pub use level::{LevelDetector, LevelSettings};
+pub use life::Life;
+pub use lives::Lives;
 pub use memory::Bucket;
 pub use snapshot::RestoreError;
 pub use time::Timestamp;
