@@ -3,6 +3,7 @@
 
 mod command_line;
 mod demo;
+mod fuzz_seeds;
 mod interface;
 mod life;
 mod peers;

@@ -1,6 +1,8 @@
 //! The level tier on simulated services: quiet where they are healthy, sure where they leak, and the same every time.
 
+mod notation;
 mod player;
+mod scenarios;
 mod simulator;
 
 use std::ops::Range;

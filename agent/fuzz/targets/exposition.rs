@@ -1,0 +1,6 @@
+//! Prometheus' text format, in chunks.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| leak_fuzz::laws::exposition(false, bytes));
