@@ -157,9 +157,8 @@ fn judge(tasks: &[Task], request: &Request, false_alerts_per_year: f64) -> Vec<J
                     let Some(task) = tasks.get(index) else { break };
                     let workload = draw(task.kind, task.span, task.seed);
                     let (bytes, onset) = (workload.bytes, workload.onset);
-                    let outcome = play(workload, onset.is_some(), || {
-                        Ours::new(bytes, false_alerts_per_year)
-                    });
+                    let mut ours = Ours::new(bytes, false_alerts_per_year);
+                    let outcome = play(workload, onset.is_some(), &mut ours);
                     mine.push((index, Judged::new(*task, onset, &outcome)));
                     if request.tell {
                         tell(task, onset, &outcome);

@@ -22,7 +22,7 @@ fn budget() -> f64 {
 /// Plays a workload to the level tier until its first conviction.
 fn first_conviction(workload: Workload, false_alerts_per_year: f64) -> Option<Alert> {
     let bytes = workload.bytes;
-    play(workload, true, || Ours::new(bytes, false_alerts_per_year))
+    play(workload, true, &mut Ours::new(bytes, false_alerts_per_year))
         .alerts
         .pop()
 }
@@ -41,7 +41,7 @@ fn check_quiet(kind: &str, span: Span, seeds: Range<u64>) {
     for seed in seeds {
         let workload = draw(kind, span, seed);
         let bytes = workload.bytes;
-        let outcome = play(workload, false, || Ours::new(bytes, budget()));
+        let outcome = play(workload, false, &mut Ours::new(bytes, budget()));
         assert!(
             outcome.samples > 1000 && outcome.series_seconds > 0.3 * span.seconds,
             "{kind}"
@@ -121,7 +121,7 @@ fn of_eight_instances_the_leaking_one_is_convicted() {
     let mut found = 0;
     for seed in 1000..1004 {
         let workload = draw("one of eight", DAYS, seed);
-        let outcome = play(workload, false, || Ours::new(false, budget()));
+        let outcome = play(workload, false, &mut Ours::new(false, budget()));
         assert_eq!(outcome.series, 8);
         let convicted: Vec<u32> = outcome.alerts.iter().map(|alert| alert.instance).collect();
         assert!(

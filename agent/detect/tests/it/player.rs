@@ -1,6 +1,8 @@
-//! Plays simulated workloads to rules: ours, or any other that says of one series whether it would alert.
+//! Plays simulated workloads to rules: ours, or any other that says which series it would alert for.
 
-use leak_detect::{Evidence, LevelDetector, LevelSettings, Timestamp, Verdict};
+use std::collections::BTreeMap;
+
+use leak_detect::{Evidence, LevelDetector, LevelSettings, Lives, Timestamp, Verdict};
 
 use super::simulator::{Scrape, Workload};
 
@@ -9,24 +11,35 @@ const START: f64 = 1_700_000_000.0;
 /// Below this many seconds to exhaustion, by its lower bound, a leak is a page.
 const PAGE_SECONDS: f64 = 4.0 * 3600.0;
 
-/// Judges one series.
-pub(crate) trait Rule {
-    /// Takes a scrape, and says whether it alerts now.
-    fn observe(&mut self, at: f64, scrape: &Scrape) -> bool;
+/// An instance that is not seen for so long, while others are, is gone.
+const GONE_SECONDS: f64 = 300.0;
 
-    /// Whether the alert that stands would be a page.
-    fn is_page(&self, _level: f64, _limit: f64) -> bool {
-        false
-    }
+/// Stands for the workload where an instance could.
+pub(crate) const WORKLOAD: u32 = u32::MAX;
+
+/// Judges the series of one workload.
+pub(crate) trait Rule {
+    /// Takes a scrape, and names the instances for which it alerts now, or [`WORKLOAD`].
+    fn scrape(&mut self, at: f64, scrapes: &[Scrape], alerting: &mut Vec<u32>);
 
     /// Why it alerts.
-    fn evidence(&self) -> Option<Evidence> {
+    fn evidence(&self, _instance: u32) -> Option<Evidence> {
         None
     }
 }
 
-/// The level tier, each instance judged alone.
-pub(crate) struct Ours(LevelDetector);
+/// The level tier on each instance, and the evidence of all lives together.
+pub(crate) struct Ours {
+    settings: LevelSettings,
+    present: BTreeMap<u32, Present>,
+    lives: Lives,
+}
+
+struct Present {
+    detector: LevelDetector,
+    started: f64,
+    seen_at: f64,
+}
 
 impl Ours {
     pub(crate) fn new(bytes: bool, false_alerts_per_year: f64) -> Self {
@@ -35,34 +48,85 @@ impl Ours {
         } else {
             LevelSettings::count()
         };
-        Self(LevelDetector::new(LevelSettings {
-            false_alerts_per_year,
-            ..settings
-        }))
+        Self {
+            settings: LevelSettings {
+                false_alerts_per_year,
+                ..settings
+            },
+            present: BTreeMap::new(),
+            lives: Lives::new(),
+        }
+    }
+
+    fn judge_lives(&mut self, at: f64) {
+        let now = Timestamp::from_seconds(START + at);
+        if !self.lives.is_due(now) {
+            return;
+        }
+        let present: Vec<_> = self
+            .present
+            .iter()
+            .filter_map(|(name, present)| present.detector.life(u64::from(*name)))
+            .collect();
+        self.lives.judge(now, &present, &self.settings);
     }
 }
 
 impl Rule for Ours {
-    fn observe(&mut self, at: f64, scrape: &Scrape) -> bool {
-        self.0
-            .restarted(Timestamp::from_seconds(START + scrape.started));
-        self.0.observe(
-            Timestamp::from_seconds(START + at),
-            scrape.level,
-            scrape.load,
-        );
-        self.0.is_leaking()
+    fn scrape(&mut self, at: f64, scrapes: &[Scrape], alerting: &mut Vec<u32>) {
+        if scrapes.is_empty() {
+            return;
+        }
+        for scrape in scrapes {
+            let settings = self.settings;
+            let present = self
+                .present
+                .entry(scrape.instance)
+                .or_insert_with(|| Present {
+                    detector: LevelDetector::new(settings),
+                    started: scrape.started,
+                    seen_at: at,
+                });
+            if scrape.started > present.started {
+                present.started = scrape.started;
+                if let Some(life) = present.detector.life(u64::from(scrape.instance)) {
+                    self.lives.ended(life);
+                }
+            }
+            present.seen_at = at;
+            let detector = &mut present.detector;
+            detector.restarted(Timestamp::from_seconds(START + scrape.started));
+            detector.observe(
+                Timestamp::from_seconds(START + at),
+                scrape.level,
+                scrape.load,
+            );
+            if detector.is_leaking() {
+                alerting.push(scrape.instance);
+            }
+        }
+        if self.present.len() > scrapes.len() {
+            let lives = &mut self.lives;
+            self.present.retain(|name, present| {
+                let gone = at - present.seen_at > GONE_SECONDS;
+                if gone && let Some(life) = present.detector.life(u64::from(*name)) {
+                    lives.ended(life);
+                }
+                !gone
+            });
+        }
+        self.judge_lives(at);
+        if self.lives.is_leaking() {
+            alerting.push(WORKLOAD);
+        }
     }
 
-    fn is_page(&self, level: f64, limit: f64) -> bool {
-        let left = self
-            .evidence()
-            .and_then(|evidence| evidence.seconds_to(level, limit));
-        left.is_some_and(|left| left.low < PAGE_SECONDS)
-    }
-
-    fn evidence(&self) -> Option<Evidence> {
-        match self.0.verdict() {
+    fn evidence(&self, instance: u32) -> Option<Evidence> {
+        let verdict = match self.present.get(&instance) {
+            Some(present) => present.detector.verdict(),
+            None => self.lives.verdict(&self.settings),
+        };
+        match verdict {
             Verdict::Leaking(evidence) => Some(evidence),
             _ => None,
         }
@@ -86,72 +150,65 @@ pub(crate) struct Outcome {
     pub(crate) samples: u64,
     /// Time watched until the first alert of each series, in seconds.
     pub(crate) series_seconds: f64,
-    /// The first alert of each series that has one, in order of time.
+    /// The first alert of each series that has one, and of the workload, in order of time.
     pub(crate) alerts: Vec<Alert>,
 }
 
-/// One series, its first and last scrape, and its alert: where in the outcome, and whether it still stands.
-struct Watched<R> {
-    rule: R,
-    since: f64,
-    last: f64,
-    alert: Option<(usize, bool)>,
-}
-
-/// Plays a workload to the end, one rule for each series; with `first_only` until its first alert.
-pub(crate) fn play<R: Rule>(
-    mut workload: Workload,
-    first_only: bool,
-    mut rule: impl FnMut() -> R,
-) -> Outcome {
+/// Plays a workload to the end or, with `first_only`, until the first alert.
+pub(crate) fn play(mut workload: Workload, first_only: bool, rule: &mut impl Rule) -> Outcome {
     let mut outcome = Outcome::default();
-    let mut watched: Vec<Watched<R>> = Vec::new();
-    let mut scrapes = Vec::new();
+    // First and last scrape of each instance until its alert.
+    let mut watched: Vec<(f64, f64)> = Vec::new();
+    let (mut scrapes, mut alerting) = (Vec::new(), Vec::new());
     while let Some(at) = workload.scrape(&mut scrapes) {
         for scrape in &scrapes {
-            let name = scrape.instance as usize;
-            while watched.len() <= name {
-                outcome.series += 1;
-                watched.push(Watched {
-                    rule: rule(),
-                    since: at,
-                    last: at,
-                    alert: None,
-                });
-            }
-            let series = &mut watched[name];
             outcome.samples += 1;
-            series.last = at;
-            let alerts = series.rule.observe(at, scrape);
-            match &mut series.alert {
-                None if alerts => {
-                    outcome.series_seconds += at - series.since;
-                    series.alert = Some((outcome.alerts.len(), true));
-                    outcome.alerts.push(Alert {
-                        at,
-                        instance: scrape.instance,
-                        page: series.rule.is_page(scrape.level, workload.limit),
-                        evidence: series.rule.evidence(),
-                    });
-                    if first_only {
-                        return outcome;
-                    }
-                }
-                Some((alert, stands)) if *stands => {
-                    *stands = alerts;
-                    if alerts && !outcome.alerts[*alert].page {
-                        outcome.alerts[*alert].page =
-                            series.rule.is_page(scrape.level, workload.limit);
-                    }
-                }
-                _ => {}
+            let name = scrape.instance as usize;
+            if watched.len() <= name {
+                watched.resize(name + 1, (at, at));
+            }
+            if outcome.alerts.is_empty() || !outcome.has(scrape.instance) {
+                watched[name].1 = at;
             }
         }
-    }
-    for series in watched {
-        if series.alert.is_none() {
-            outcome.series_seconds += series.last - series.since;
+        alerting.clear();
+        rule.scrape(at, &scrapes, &mut alerting);
+        for instance in &alerting {
+            let place = outcome
+                .alerts
+                .iter()
+                .position(|alert| alert.instance == *instance);
+            let place = place.unwrap_or_else(|| {
+                outcome.alerts.push(Alert {
+                    at,
+                    instance: *instance,
+                    page: false,
+                    evidence: rule.evidence(*instance),
+                });
+                outcome.alerts.len() - 1
+            });
+            if !outcome.alerts[place].page {
+                let level = scrapes
+                    .iter()
+                    .filter(|scrape| [scrape.instance, WORKLOAD].contains(instance))
+                    .map(|scrape| scrape.level)
+                    .fold(0.0, f64::max);
+                let evidence = rule.evidence(*instance);
+                let left = evidence.and_then(|evidence| evidence.seconds_to(level, workload.limit));
+                outcome.alerts[place].page = left.is_some_and(|left| left.low < PAGE_SECONDS);
+            }
+        }
+        if first_only && !outcome.alerts.is_empty() {
+            break;
         }
     }
+    outcome.series = watched.len() as u64;
+    outcome.series_seconds = watched.iter().map(|(first, last)| last - first).sum();
     outcome
+}
+
+impl Outcome {
+    fn has(&self, instance: u32) -> bool {
+        self.alerts.iter().any(|alert| alert.instance == instance)
+    }
 }

@@ -190,7 +190,7 @@ pub(crate) fn draw(kind: &str, span: Span, seed: u64) -> Workload {
     let mut lives = Lives::of(kind, chance, span, load.mean());
     let rate = load.mean() / lives.replicas();
     let whole = leak::whole(kind, chance, span, rate * mean);
-    let leak = Leak::of(kind, chance, span, rate, whole, lives.number());
+    let leak = Leak::of(kind, chance, span, rate, whole, lives.number(span));
     if let Some(leak) = leak.as_ref().filter(|leak| leak.who == Who::New) {
         lives.deploy_at(leak.onset);
     }

@@ -99,9 +99,12 @@ impl Lives {
         self.replicas as f64
     }
 
-    /// Lives of one replica.
-    pub(crate) fn number(&self) -> f64 {
-        (self.deploys.len() + 1) as f64
+    /// Lives that follow one another in a span; an autoscaler's replicas live for a working day.
+    pub(crate) fn number(&self, span: Span) -> f64 {
+        match self.autoscaled {
+            Some(_) => (span.seconds / (8.0 * HOUR)).max(2.0),
+            None => (self.deploys.len() + 1) as f64,
+        }
     }
 
     /// A deploy at the onset of what it brings.
