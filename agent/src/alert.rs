@@ -173,6 +173,13 @@ impl Alerts {
         self.alerts.values()
     }
 
+    /// Whether one of them waits for time to pass.
+    pub(crate) fn await_time(&self) -> bool {
+        self.alerts
+            .values()
+            .any(|alert| alert.state == AlertState::Pending || alert.keep_firing_since.is_some())
+    }
+
     /// How often an alert was not raised because too many lived: one for each evaluation that wanted it.
     pub fn refused(&self) -> u64 {
         self.refused

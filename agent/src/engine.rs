@@ -8,6 +8,8 @@
 mod effects;
 mod looks;
 mod overrides;
+mod playing;
+mod roster;
 mod saved;
 mod series;
 mod sightings;
@@ -24,20 +26,25 @@ use std::time::Duration;
 use leak_detect::{Budget, Timestamp};
 
 pub use effects::{Effects, EvidenceRequest, Question, StateChange, Witnessed};
+pub use playing::{Measured, SlotIndex};
+pub use roster::TargetIndex;
 pub use saved::{Saved, SavedDetectors, SavedSeries, SavedTarget};
 pub use target::Health;
 pub use view::{Counters, SeriesView, TargetView};
 
-use crate::alert::{Alert, AlertState, Alerts, Timing};
+use crate::alert::{Alert, Alerts, Timing};
 use crate::catalogue::Catalogue;
 use crate::config::{Alerting, Config, Mode};
 use crate::discovery::Target;
 use crate::engine::overrides::{Met, Overrides};
-use crate::engine::target::{TargetState, Terms};
-use crate::incident::{Book, BookSettings, Change, Incident, IncidentId, SignalKind, Witness};
+use crate::engine::playing::{Playing, Wish};
+use crate::engine::roster::Roster;
+use crate::engine::target::{Brought, Dropped, TargetState, Terms};
+use crate::incident::{
+    Book, BookSettings, Change, Incident, IncidentId, Listed, SignalKind, Witness,
+};
 use crate::labels::Labels;
 use crate::scrape::Scrape;
-use crate::workload;
 
 /// Detectors are stored this often, whatever happens.
 const SAVE_DETECTORS_EVERY: Duration = Duration::from_secs(60);
@@ -61,8 +68,9 @@ pub struct Engine {
     series_limit: usize,
     overrides: Overrides,
     overrides_in_force: usize,
-    /// By the target's labels in exposition syntax.
-    targets: BTreeMap<Arc<str>, TargetState>,
+    targets: Roster,
+    /// Series watched, of all targets.
+    watched: usize,
     book: Book,
     alerts: Alerts,
     budget: Budget,
@@ -73,8 +81,12 @@ pub struct Engine {
     last_evaluation: Option<Timestamp>,
     /// Evidence came in since the last evaluation.
     has_news: bool,
-    /// Over a history nothing is stored or sent, and the divisor of the budget is that of the whole.
-    is_replaying: bool,
+    /// Where it judges a history instead of the present.
+    playing: Option<Playing>,
+    /// Reused from one instant of a history to the next.
+    batch: Vec<Brought>,
+    /// Over a history: what the living incidents wanted at the last evaluation.
+    wished: Vec<Wish>,
 }
 
 impl Engine {
@@ -88,13 +100,7 @@ impl Engine {
         let saved = saved.unwrap_or_default();
         let detectors = saved.detectors.unwrap_or_default();
         let interval = config.global.evaluation_interval;
-        let slowest = targets
-            .iter()
-            .map(|target| target.interval)
-            .max()
-            .unwrap_or(interval)
-            .max(interval);
-        let confirmation = (RELEASE_SCRAPES * slowest).max(config.alerting.keep_firing_for);
+        let slowest = targets.iter().map(|target| target.interval).max();
         let overrides = Overrides::new(&config.overrides);
         let (divisor, divisor_since) = detectors.divisor.unwrap_or((0, now));
         let mut engine = Self {
@@ -106,12 +112,10 @@ impl Engine {
             series_limit: config.limits.series,
             overrides_in_force: overrides.in_force(now),
             overrides,
-            targets: BTreeMap::new(),
+            targets: Roster::default(),
+            watched: 0,
             book: Book::new(
-                BookSettings {
-                    confirmation,
-                    limit: config.limits.alerts,
-                },
+                book_settings(config, slowest.unwrap_or(interval)),
                 saved.incidents,
             ),
             alerts: Alerts::new(timing(config), saved.alerts),
@@ -126,12 +130,12 @@ impl Engine {
                 .collect(),
             last_evaluation: None,
             has_news: false,
-            is_replaying: false,
+            playing: None,
+            wished: Vec::new(),
+            batch: Vec::new(),
         };
         for target in targets {
-            let workload = workload::of_target(&target.labels, engine.workload_by.as_deref());
-            let state = TargetState::new(target, workload);
-            engine.targets.insert(Arc::clone(&state.key), state);
+            engine.list(target);
         }
         for saved in detectors.targets {
             if let Some(state) = engine.targets.get_mut(&*saved.target) {
@@ -141,50 +145,53 @@ impl Engine {
         engine
     }
 
-    /// An engine for a history: nothing is to be stored, sent or asked, and the budget is divided by the
-    /// `watched_series` of the whole of it, rounded, from beginning to end.
-    pub fn replaying(config: &Config, targets: Vec<Arc<Target>>, watched_series: u64) -> Self {
-        let mut engine = Self::new(config, targets, None, Timestamp::default());
-        engine.budget = Budget::new(engine.budget.false_alerts_per_year, watched_series, 1);
-        engine.is_replaying = true;
-        engine
-    }
-
-    /// Whether an evaluation can change something although no sample came in: an alert or an incident waits for time
-    /// to pass.
-    pub fn awaits_time(&self) -> bool {
-        let waits =
-            |alert: &Alert| alert.state == AlertState::Pending || alert.keep_firing_since.is_some();
-        self.alerts.iter().any(waits) || self.book.iter().any(Incident::awaits_time)
-    }
-
     /// Takes in a scrape, successful or not; one of a target that is not known is passed over.
     pub fn scraped(&mut self, scrape: &Scrape) {
-        let key = scrape.target.labels.to_string();
-        let watched = self.watched();
-        let Some(state) = self.targets.get_mut(&*key) else {
+        let Some(index) = self.targets.index_of(&scrape.target.labels) else {
             return;
         };
         self.samples += scrape.notes.samples;
+        self.with_terms(index, scrape.at, |state, terms| {
+            state.scraped(scrape, terms)
+        });
+    }
+
+    /// Lets a target take something in, on the terms of now.
+    fn with_terms(
+        &mut self,
+        index: TargetIndex,
+        at: Timestamp,
+        take: impl FnOnce(&mut TargetState, &Terms<'_>) -> Dropped,
+    ) {
+        self.targets.has_news(index);
+        let Some(state) = self.targets.at_mut(index) else {
+            return;
+        };
         let overrides = &self.overrides;
-        let dropped = state.scraped(
-            scrape,
-            &Terms {
-                catalogue: &self.catalogue,
-                budget: self.budget,
-                room: (self.series_limit + state.series_count()).saturating_sub(watched),
-                overrides: &|signal, labels| {
-                    let places = overrides.met_by(signal, labels);
-                    let floor = overrides.ruling(&places, scrape.at).floor;
-                    Met { places, floor }
-                },
+        let before = state.series_count();
+        let terms = Terms {
+            catalogue: &self.catalogue,
+            budget: self.budget,
+            room: (self.series_limit + before).saturating_sub(self.watched),
+            lookback: self
+                .playing
+                .map_or(Duration::ZERO, |playing| playing.lookback),
+            keeps_slots: self.playing.is_some(),
+            overrides: &|signal, labels| {
+                let places = overrides.met_by(signal, labels);
+                let floor = overrides.ruling(&places, at).floor;
+                Met { places, floor }
             },
-        );
+        };
+        let dropped = take(state, &terms);
+        self.watched = self.watched + state.series_count() - before;
         for (reason, count) in [
             ("target_limit", dropped.target_limit),
             ("series_limit", dropped.series_limit),
         ] {
-            *self.dropped.entry(reason).or_default() += count;
+            if count > 0 {
+                *self.dropped.entry(reason).or_default() += count;
+            }
         }
     }
 
@@ -211,25 +218,25 @@ impl Engine {
         }
     }
 
-    /// Judges everything anew.
+    /// Judges anew what may have changed.
     pub fn evaluate(&mut self, now: Timestamp) -> Effects {
         self.renew_terms(now);
         let mut changes: Vec<(IncidentId, Change)> = Vec::new();
-        for (workload, targets) in self.workloads() {
-            changes.extend(self.judge(now, &workload, &targets));
+        let judged = self.workloads_to_judge();
+        for workload in &judged {
+            changes.extend(self.judge(now, workload));
         }
         let fetch = self.ask(now);
-        changes.extend(self.weigh_urgency(now));
+        changes.extend(self.weigh_urgency(now, &judged));
         let log = changes
             .iter()
             .filter_map(|(id, change)| self.state_change(now, id, change))
             .collect();
-        let wishes = self.wishes(now);
-        let alerts_changed = self.alerts.evaluate(now, wishes);
+        let alerts_changed = self.renew_alerts(now);
         let forgot = self.book.forget(now);
         self.last_evaluation = Some(now);
         let is_sending =
-            self.alerting.mode == Mode::Push && !self.alerting.dry_run && !self.is_replaying;
+            self.alerting.mode == Mode::Push && !self.alerting.dry_run && self.playing.is_none();
         let notifications = if is_sending {
             self.alerts.due(now)
         } else {
@@ -244,6 +251,41 @@ impl Engine {
             fetch,
             log,
         }
+    }
+
+    /// Moves the alerts to where they stand now; whether anything changed that must outlive a restart.
+    fn renew_alerts(&mut self, now: Timestamp) -> bool {
+        self.silence(now);
+        if self.playing.is_some() {
+            // Over a history nobody reads an alert's words: without another wish nothing changes.
+            let wished = self.wished();
+            if wished == self.wished && !self.alerts.await_time() {
+                return false;
+            }
+            self.wished = wished;
+        }
+        let wishes = self.wishes(now);
+        self.alerts.evaluate(now, wishes)
+    }
+
+    /// The workloads in which something may leak and something has changed, or that wait for time to pass.
+    fn workloads_to_judge(&mut self) -> BTreeSet<Labels> {
+        let mut news = self.targets.take_news();
+        let mut living: BTreeSet<Labels> = BTreeSet::new();
+        for incident in self.book.iter().filter(|incident| incident.is_living()) {
+            if incident.awaits_time()
+                || news.contains(&incident.workload)
+                || self.targets.lists_none(&incident.workload)
+            {
+                living.insert(incident.workload.clone());
+            }
+        }
+        news.retain(|workload| {
+            let states = self.targets.of_workload(workload);
+            states.iter().any(|state| state.is_suspect())
+        });
+        living.append(&mut news);
+        living
     }
 
     /// All incidents: the living, and those that ended in the last 30 days.
@@ -274,7 +316,7 @@ impl Engine {
     }
 
     fn save(&mut self, now: Timestamp, changed: bool) -> Option<Saved> {
-        if self.is_replaying {
+        if self.playing.is_some() {
             return None;
         }
         if now - self.detectors_saved_at >= SAVE_DETECTORS_EVERY.as_secs_f64() {
@@ -288,42 +330,21 @@ impl Engine {
         })
     }
 
-    fn watched(&self) -> usize {
-        self.targets.values().map(TargetState::series_count).sum()
-    }
-
-    /// The targets of each workload, those of living incidents included that have none.
-    fn workloads(&self) -> BTreeMap<Labels, Vec<Arc<str>>> {
-        let mut workloads: BTreeMap<Labels, Vec<Arc<str>>> = BTreeMap::new();
-        for state in self.targets.values() {
-            workloads
-                .entry(state.workload.clone())
-                .or_default()
-                .push(Arc::clone(&state.key));
-        }
-        for workload in self.book.living_workloads() {
-            workloads.entry(workload).or_default();
-        }
-        workloads
-    }
-
     /// Finds the incidents of one workload, and whether they are over.
-    fn judge(
-        &mut self,
-        now: Timestamp,
-        workload: &Labels,
-        targets: &[Arc<str>],
-    ) -> Vec<(IncidentId, Change)> {
-        let states: Vec<&TargetState> = targets
-            .iter()
-            .filter_map(|key| self.targets.get(key))
-            .collect();
-        let sightings = sightings::of_workload(&states, &self.overrides, now);
+    fn judge(&mut self, now: Timestamp, workload: &Labels) -> Vec<(IncidentId, Change)> {
+        let states = self.targets.of_workload(workload);
+        let listed = Listed {
+            targets: states.iter().map(|state| Arc::clone(&state.key)).collect(),
+            none_since: self.targets.none_since(workload).unwrap_or(now),
+        };
+        // Over a history the words of a case are read once, when it is opened.
+        let words = self.playing.is_none() || !self.book.has_living(workload);
+        let sightings = sightings::of_workload(&states, &self.overrides, now, words);
         let context = |upstreams: &BTreeSet<String>| sightings::context(&states, upstreams);
         let mut changes = self.book.sight(now, workload, &sightings, &context);
         let looks = |incident: &Incident| looks::of_incident(incident, &states);
         let growing = |incident: &Incident| sightings::is_growing(incident, &sightings);
-        changes.extend(self.book.look(now, workload, targets, &looks, &growing));
+        changes.extend(self.book.look(now, workload, &listed, &looks, &growing));
         for (id, change) in &changes {
             if matches!(change, Change::Ended(_)) {
                 self.begin_anew(now, id);
@@ -337,11 +358,11 @@ impl Engine {
         let Some(incident) = self.book.get(id) else {
             return;
         };
-        for state in self.targets.values_mut() {
-            if !incident.instances.contains_key(&*state.key) {
+        for key in incident.instances.keys() {
+            let Some(state) = self.targets.get_mut(key) else {
                 continue;
-            }
-            for series in state.series_mut() {
+            };
+            state.change_series(|series| {
                 let is_meant = match series.kind {
                     SignalKind::Open => series
                         .labels
@@ -352,16 +373,17 @@ impl Engine {
                 if is_meant {
                     series.restarted(now);
                 }
-            }
+            });
         }
     }
 
     /// Budget and floors, where they have changed.
     fn renew_terms(&mut self, now: Timestamp) {
-        let watched = self.watched() as u64;
+        let watched = self.watched as u64;
         let in_force = self.overrides.in_force(now);
-        let is_old = !self.is_replaying && now - self.divisor_since >= DIVISOR_EVERY.as_secs_f64();
-        let outgrown = !self.is_replaying && watched > self.budget.divisor;
+        let is_fixed = self.playing.is_some();
+        let is_old = !is_fixed && now - self.divisor_since >= DIVISOR_EVERY.as_secs_f64();
+        let outgrown = !is_fixed && watched > self.budget.divisor;
         if !is_old && !outgrown && in_force == self.overrides_in_force {
             return;
         }
@@ -371,11 +393,12 @@ impl Engine {
         }
         self.overrides_in_force = in_force;
         for state in self.targets.values_mut() {
-            for series in state.series_mut() {
+            state.change_series(|series| {
                 let floor = self.overrides.ruling(&series.overrides, now).floor;
                 series.set_terms(floor, self.budget);
-            }
+            });
         }
+        self.targets.all_have_news();
     }
 
     fn state_change(&self, at: Timestamp, id: &IncidentId, change: &Change) -> Option<StateChange> {
@@ -388,6 +411,15 @@ impl Engine {
             identity: incident.identity(),
             cause: incident.cause.word(),
         })
+    }
+}
+
+/// `slowest`: the longest time between two scrapes of a target.
+fn book_settings(config: &Config, slowest: Duration) -> BookSettings {
+    let slowest = slowest.max(config.global.evaluation_interval);
+    BookSettings {
+        confirmation: (RELEASE_SCRAPES * slowest).max(config.alerting.keep_firing_for),
+        limit: config.limits.alerts,
     }
 }
 

@@ -22,7 +22,7 @@ pub use book::{Book, BookSettings, Change, KEPT_AFTER_END, RETURNS_WITHIN, Refus
 pub use carrier::Rank;
 pub use curve::Curve;
 pub(crate) use ending::START_TIME_JITTER_SECONDS;
-pub use ending::{Instance, Look};
+pub use ending::{Instance, Listed, Look};
 pub use sighting::{Churn, Sighting, SignalKind};
 
 use crate::diagnosis::Cause;
@@ -315,7 +315,8 @@ impl Incident {
 
     /// Whether it may end or change by the passing of time alone.
     pub(crate) fn awaits_time(&self) -> bool {
-        self.is_living() && self.unlisted_since.is_some()
+        let is_unlisted = || self.instances.values().any(Instance::is_unlisted);
+        self.is_living() && (self.unlisted_since.is_some() || is_unlisted())
     }
 
     /// `signal`, `resource`, `upstream` and `route`, as far as they are one.

@@ -2,7 +2,8 @@
 //!
 //! A [`Player`] turns time slices into what scrapes and evaluations would have been: the same engine with the same
 //! detectors, incidents and alerts as in `run`, at whole multiples of the evaluation interval. It sends nothing, stores
-//! nothing and asks nobody; what it gives out are the changes of alerts, and the engine itself to be looked at.
+//! nothing and asks nobody; what it gives out are the changes of alerts, and the engine itself to be looked at. Time at
+//! which nothing at all was measured is passed over: it says nothing about anybody.
 
 mod run;
 mod targets;
@@ -17,15 +18,20 @@ use crate::alert::{AlertName, AlertState};
 use crate::catalogue::{Catalogue, Role};
 use crate::clock;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Measured, TargetIndex};
 use crate::history::{SeriesTable, Slice};
 use crate::labels::Labels;
 use crate::replay::targets::Targets;
-use crate::scrape::{Notes, Scrape};
 
 pub use run::{Outcome, ReplayError, run};
 pub(crate) use targets::{UP, USUAL_LABELS};
 pub use verdicts::VerdictLine;
+
+/// A value stands, and a target is taken to be there, for at least this long after a sample: Prometheus' own lookback.
+const LEAST_PATIENCE: Duration = Duration::from_secs(300);
+
+/// The same in intervals between two samples, where those are long.
+const PATIENCE_INTERVALS: f64 = 2.5;
 
 /// Plays a history to an engine.
 #[derive(Debug)]
@@ -33,12 +39,26 @@ pub struct Player {
     engine: Engine,
     targets: Targets,
     interval: Duration,
+    patience: Duration,
     /// The next evaluation.
     due: Option<Timestamp>,
+    last: Option<Timestamp>,
     /// Samples came in since the last evaluation.
     has_news: bool,
     /// Alerts as they were told last.
     told: BTreeMap<(AlertName, Labels), AlertState>,
+    /// Reused from slice to slice.
+    values: Vec<(TargetIndex, Measured)>,
+    batch: Vec<Measured>,
+}
+
+/// What a player has to know of a history beforehand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    /// How many series are judged in the whole of it: what the budget of false alerts is divided by, before rounding.
+    pub watched_series: u64,
+    /// The longest usual time between two samples of a target.
+    pub interval: Duration,
 }
 
 /// How many series of a table are judged: what the budget of false alerts is divided by, before rounding.
@@ -61,47 +81,79 @@ pub fn is_wanted(catalogue: &Catalogue, name: &str) -> bool {
 }
 
 impl Player {
-    /// A player of a history whose series are all in `table`. `watched_series`: what the budget is divided by.
-    pub fn new(config: &Config, table: &SeriesTable, watched_series: u64) -> Self {
-        let targets = Targets::of_table(table, config.global.evaluation_interval);
-        let engine = Engine::replaying(config, targets.all(), watched_series);
+    /// A player that has seen nothing.
+    pub fn new(config: &Config, expected: Expected) -> Self {
+        let patience = expected.interval.mul_f64(PATIENCE_INTERVALS);
+        let patience = patience.max(LEAST_PATIENCE);
         Self {
-            engine,
-            targets,
+            engine: Engine::playing(config, expected.watched_series, expected.interval, patience),
+            targets: Targets::new(expected.interval, patience),
             interval: config.global.evaluation_interval,
+            patience,
             due: None,
+            last: None,
             has_news: false,
             told: BTreeMap::new(),
+            values: Vec::new(),
+            batch: Vec::new(),
         }
     }
 
-    /// Takes in a slice, after every evaluation that was due before it; what became of alerts in those.
+    /// Takes in a slice, after every evaluation that was due before it; what became of alerts in those. Series of the
+    /// table that it has not met are met now. Slices come in order of time; one that is not later than the last is
+    /// passed over.
     pub fn play(&mut self, table: &SeriesTable, slice: &Slice) -> Vec<VerdictLine> {
+        if self.last.is_some_and(|last| slice.at <= last) {
+            return Vec::new();
+        }
+        let lines = self.catch_up(slice.at);
+        self.last = Some(slice.at);
+        self.targets.meet(table, &mut self.engine);
+        self.values.clear();
+        for (series, value) in &slice.samples {
+            let place = self
+                .targets
+                .place(*series, slice.at, table, &mut self.engine);
+            if let Some((target, Some(slot))) = place {
+                self.values.push((target, (slot, *value)));
+            }
+        }
+        if !self.values.is_sorted_by_key(|(target, _)| *target) {
+            self.values
+                .sort_by_key(|(target, (slot, _))| (*target, *slot));
+        }
+        for own in self.values.chunk_by(|(one, _), (other, _)| one == other) {
+            self.batch.clear();
+            self.batch.extend(own.iter().map(|(_, measured)| *measured));
+            self.engine.measured(own[0].0, slice.at, &self.batch);
+        }
+        self.has_news = true;
+        lines
+    }
+
+    /// The evaluations that are due before `at`.
+    fn catch_up(&mut self, at: Timestamp) -> Vec<VerdictLine> {
         let mut lines = Vec::new();
-        while let Some(due) = self.due.filter(|due| *due < slice.at) {
-            if !self.has_news && !self.engine.awaits_time() {
+        let horizon = self.last.map(|last| last + self.patience);
+        while let Some(due) = self.due.filter(|due| *due < at) {
+            let is_idle = !self.has_news && !self.engine.awaits_time();
+            if is_idle || horizon.is_some_and(|horizon| due > horizon) {
                 self.due = None;
                 break;
             }
             lines.extend(self.evaluate(due));
             self.due = Some(due + self.interval);
         }
+        if let (Some(last), Some(horizon)) = (self.last, horizon)
+            && at > horizon
+        {
+            let gap = Duration::from_secs_f64((at - last).max(0.0));
+            self.targets.pass_over(gap);
+            self.engine.pass_over(gap);
+        }
         if self.due.is_none() {
-            self.due = Some(at_or_after(slice.at, self.interval));
+            self.due = Some(at_or_after(at, self.interval));
         }
-        for (target, samples) in self.targets.sort(table, slice) {
-            self.engine.scraped(&Scrape {
-                target,
-                at: slice.at,
-                duration: Duration::ZERO,
-                notes: Notes {
-                    samples: samples.len() as u64,
-                    ..Notes::default()
-                },
-                result: Ok(samples),
-            });
-        }
-        self.has_news = true;
         lines
     }
 
@@ -118,8 +170,14 @@ impl Player {
         &self.engine
     }
 
+    /// How many targets the history has had so far.
+    pub fn targets(&self) -> usize {
+        self.targets.len()
+    }
+
     fn evaluate(&mut self, now: Timestamp) -> Vec<VerdictLine> {
         self.has_news = false;
+        self.targets.sweep(now, &mut self.engine);
         self.engine.evaluate(now);
         let mut lines = Vec::new();
         for alert in self.engine.alerts() {

@@ -208,7 +208,10 @@ impl ExactDetector {
             (_, None) => Verdict::Undecided(Undecided::Learning { samples: 0 }),
             (None, Some(_)) => Verdict::Healthy,
             (Some(run), Some(at)) => match run.convicted_at {
-                Some(convicted_at) => Verdict::Leaking(self.evidence(run, convicted_at, at)),
+                Some(convicted_at) => Verdict::Leaking(Evidence {
+                    ruled_out: ruled_out(),
+                    ..self.evidence(run, convicted_at, at)
+                }),
                 None => Verdict::Undecided(Undecided::Growing(Growth {
                     onset: run.onset,
                     growth_per_second: run.trail.growth(),
@@ -221,6 +224,12 @@ impl ExactDetector {
                 })),
             },
         }
+    }
+
+    /// The evidence of a standing conviction without the words of what was ruled out.
+    pub fn case(&self) -> Option<Evidence> {
+        let run = self.run.as_ref()?;
+        Some(self.evidence(run, run.convicted_at?, self.order.last()?))
     }
 
     /// Whether a conviction stands: [`verdict`](Self::verdict) without the cost of its evidence.
@@ -275,7 +284,7 @@ impl ExactDetector {
             excess: self.value,
             peak_excess: run.peak,
             still_growing: self.still_growing(run, at),
-            ruled_out: ruled_out(),
+            ruled_out: Vec::new(),
         }
     }
 

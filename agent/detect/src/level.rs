@@ -19,7 +19,7 @@ pub use crate::level::settings::LevelSettings;
 use crate::memory::{Bucket, Memory, SCALES, Sample};
 use crate::order::{Order, Place, is_another_start};
 use crate::time::Timestamp;
-use crate::verdict::{Fit, Growth, Interval, Undecided, Verdict};
+use crate::verdict::{Evidence, Fit, Growth, Interval, Undecided, Verdict};
 use crate::window::{LEAST_ROWS, Window};
 
 /// Levels beyond this are no measurements.
@@ -164,6 +164,14 @@ impl LevelDetector {
                 why: suspicion.findings.sentence(suspicion.standing),
             })),
             (None, None) => Verdict::Healthy,
+        }
+    }
+
+    /// The evidence of a standing conviction without the words of what was ruled out, which cost more than all else.
+    pub fn case(&self) -> Option<Evidence> {
+        match &self.state {
+            State::Convicted(conviction) => Some(conviction.case()),
+            State::Watching(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leak_detect::{
-    Budget, ExactDetector, LevelDetector, LevelSettings, RestoreError, Timestamp, Verdict,
+    Budget, Evidence, ExactDetector, LevelDetector, LevelSettings, RestoreError, Timestamp, Verdict,
 };
 
 use crate::catalogue::{Exact, LevelSpec};
@@ -145,12 +145,29 @@ impl Series {
         }
     }
 
+    /// The case of a standing conviction; without `words`, what was ruled out is left out.
+    pub(super) fn case(&self, words: bool) -> Option<Evidence> {
+        match (&self.detector, words) {
+            (Detector::Exact { detector, .. }, false) => detector.case(),
+            (Detector::Level { detector, .. }, false) => detector.case(),
+            (_, true) => match self.verdict() {
+                Verdict::Leaking(evidence) => Some(evidence),
+                Verdict::Healthy | Verdict::Undecided(_) => None,
+            },
+        }
+    }
+
     /// Whether it is convicted.
     pub(super) fn is_leaking(&self) -> bool {
         match &self.detector {
             Detector::Exact { detector, .. } => detector.is_leaking(),
             Detector::Level { detector, .. } => detector.is_leaking(),
         }
+    }
+
+    /// Whether it is convicted, or a count that may be soon.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.is_leaking() || self.excess() > 0.0
     }
 
     /// What counts against it: an exact count above its floor; nothing for a level.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use leak_detect::{Evidence, Fit, Interval, RuledOut, Tier, Timestamp, Verdict};
+use leak_detect::{Evidence, Fit, Interval, RuledOut, Tier, Timestamp};
 
 use crate::diagnosis::Context;
 use crate::engine::overrides::Overrides;
@@ -17,22 +17,24 @@ use crate::labels::Labels;
 pub(super) const CHURN_SIGNAL: &str = crate::catalogue::CLOSED;
 pub(super) const CHURN_RESOURCE: &str = "pool_connection";
 
-/// Everything in a workload that leaks or may begin to.
+/// Everything in a workload that leaks or may begin to; `words`: whether the cases say what was ruled out, which costs
+/// more than all else.
 pub(super) fn of_workload(
     states: &[&TargetState],
     overrides: &Overrides,
     now: Timestamp,
+    words: bool,
 ) -> Vec<Sighting> {
     let mut sightings = Vec::new();
     for state in states {
         let by_connections = state.exhaustion_by_connections();
         for series in state.series() {
-            if !series.is_leaking() && series.excess() == 0.0 {
+            if !series.is_suspect() {
                 continue;
             }
             let ruling = overrides.ruling(&series.overrides, now);
             if !ruling.off {
-                let mut sighting = of_series(state, series);
+                let mut sighting = of_series(state, series, words);
                 sighting.ticket_only = ruling.ticket_only;
                 if sighting.resource.as_deref() == Some("pool_connection")
                     && sighting.kind.is_exact()
@@ -60,11 +62,8 @@ pub(super) fn of_workload(
     sightings
 }
 
-fn of_series(state: &TargetState, series: &Series) -> Sighting {
-    let evidence = match series.verdict() {
-        Verdict::Leaking(evidence) => Some(evidence),
-        Verdict::Healthy | Verdict::Undecided(_) => None,
-    };
+fn of_series(state: &TargetState, series: &Series, words: bool) -> Sighting {
+    let evidence = series.case(words);
     let limit = state.limit_of(series);
     let seconds = limit
         .as_ref()

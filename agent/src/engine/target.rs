@@ -5,9 +5,11 @@
 
 mod limits;
 mod readings;
+mod slots;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use leak_detect::{Budget, Timestamp};
 
@@ -17,13 +19,17 @@ use crate::engine::overrides::Met;
 use crate::engine::saved::{SavedSeries, SavedTarget};
 use crate::engine::series::{Series, shared};
 use crate::engine::target::readings::Reading;
+use crate::engine::target::slots::Slots;
 use crate::engine::traffic::Traffic;
 use crate::incident::START_TIME_JITTER_SECONDS;
 use crate::labels::Labels;
-use crate::scrape::{Sample, Scrape};
+use crate::scrape::Scrape;
 
 /// A series that has not been seen for this long, and for ten intervals, is given up.
 const STALE_SECONDS: f64 = 3600.0;
+
+/// Series are given up so often.
+const SWEEP_SECONDS: f64 = 300.0;
 
 /// The most upstreams whose traffic is followed for one target.
 const UPSTREAM_LIMIT: usize = 256;
@@ -38,13 +44,16 @@ pub(super) struct TargetState {
     pub(super) health: Health,
     pub(super) last_success: Option<Timestamp>,
     life: Option<Life>,
-    series: HashMap<(Arc<str>, Labels), Series>,
+    slots: Slots,
     traffic: BTreeMap<Arc<str>, Traffic>,
-    /// Entries opened in this life, by resource and upstream.
-    opened: BTreeMap<(Arc<str>, Option<Arc<str>>), f64>,
-    loads: HashMap<Arc<str>, f64>,
-    /// By signal: the family of its limit and the limit.
-    limits: HashMap<Arc<str>, (Arc<str>, f64)>,
+    /// What the last scrape said beside its levels.
+    reading: Reading,
+    /// How many judged series leak or may begin to.
+    suspects: usize,
+    /// When series were given up last.
+    swept_at: Timestamp,
+    /// Since when discovery no longer lists it.
+    pub(super) unlisted_since: Option<Timestamp>,
     /// Detectors from before the agent's restart whose series have not been seen yet.
     restored: HashMap<(Arc<str>, Labels), Vec<u8>>,
     restored_at: Timestamp,
@@ -86,12 +95,33 @@ pub(super) struct Dropped {
     pub(super) series_limit: u64,
 }
 
+/// One sample of a scrape.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Brought {
+    /// The number of its series.
+    pub(super) slot: u32,
+    pub(super) value: f64,
+    /// Its own time, or that of the scrape.
+    pub(super) at: Timestamp,
+}
+
+/// When a scrape was made, and from when on what explains it still stands.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    at: Timestamp,
+    since: Timestamp,
+}
+
 /// What a target needs to know to take in a scrape.
 pub(super) struct Terms<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) budget: Budget,
     /// How many series the target may have, as far as the whole agent is concerned.
     pub(super) room: usize,
+    /// How long a value that explains others stands, where a scrape is not all of a target.
+    pub(super) lookback: Duration,
+    /// Whether slots keep their numbers.
+    pub(super) keeps_slots: bool,
     /// The overrides that a series meets, by its signal and labels.
     pub(super) overrides: &'a dyn Fn(&str, &Labels) -> Met,
 }
@@ -105,11 +135,12 @@ impl TargetState {
             health: Health::default(),
             last_success: None,
             life: None,
-            series: HashMap::new(),
+            slots: Slots::default(),
             traffic: BTreeMap::new(),
-            opened: BTreeMap::new(),
-            loads: HashMap::new(),
-            limits: HashMap::new(),
+            reading: Reading::default(),
+            suspects: 0,
+            swept_at: Timestamp::default(),
+            unlisted_since: None,
             restored: HashMap::new(),
             restored_at: Timestamp::default(),
             restored_life_over: None,
@@ -140,7 +171,7 @@ impl TargetState {
                 labels: labels.clone(),
                 detector: detector.clone(),
             });
-        let series = self.series.values().map(|series| SavedSeries {
+        let series = self.series().map(|series| SavedSeries {
             signal: series.signal.to_string(),
             labels: series.labels.clone(),
             detector: series.snapshot(),
@@ -169,24 +200,66 @@ impl TargetState {
         let Ok(samples) = &scrape.result else {
             return dropped;
         };
-        if self.last_success.is_some_and(|last| scrape.at <= last) {
-            return dropped;
+        let mut batch = Vec::with_capacity(samples.len());
+        for sample in samples {
+            let role = || terms.catalogue.role(&sample.name, &sample.labels);
+            if let Some(slot) = self.slots.of_sample(batch.len(), sample, role) {
+                // A level that is dated by its target is taken at that time, if it is not in the future.
+                let own = sample.at.filter(|own| *own <= scrape.at);
+                batch.push(Brought {
+                    slot,
+                    value: sample.value,
+                    at: own.unwrap_or(scrape.at),
+                });
+            }
         }
-        let known: Vec<(Role, &Sample)> = samples
-            .iter()
-            .filter_map(|sample| {
-                Some((terms.catalogue.role(&sample.name, &sample.labels)?, sample))
-            })
-            .collect();
-        let reading = Reading::of(&known);
-        let restarted = self.begin_life(scrape.at, &reading);
-        self.take_counters(scrape.at, reading.clone(), restarted, &mut dropped);
-        for (role, sample) in &known {
-            self.take(scrape.at, role, sample, &reading, terms, &mut dropped);
-        }
-        self.last_success = Some(scrape.at);
-        self.give_up_stale(scrape.at);
+        self.slots
+            .remember_order(batch.iter().map(|brought| brought.slot));
+        self.take_in(scrape.at, &batch, terms, &mut dropped);
         dropped
+    }
+
+    /// The number of a series, under which [`take_in`](Self::take_in) takes its samples; `None` where it means nothing.
+    /// Of no use after a scrape.
+    pub(super) fn slot(
+        &mut self,
+        name: &Arc<str>,
+        labels: &Labels,
+        catalogue: &Catalogue,
+    ) -> Option<u32> {
+        self.slots
+            .of_series(name, labels, || catalogue.role(name, labels))
+    }
+
+    /// Takes in what was measured at one instant, each series at most once.
+    pub(super) fn take_in(
+        &mut self,
+        at: Timestamp,
+        batch: &[Brought],
+        terms: &Terms<'_>,
+        dropped: &mut Dropped,
+    ) {
+        if self.last_success.is_some_and(|last| at <= last) {
+            return;
+        }
+        for brought in batch.iter().filter(|own| own.value.is_finite()) {
+            let slot = self.slots.get_mut(brought.slot);
+            (slot.value, slot.seen_at) = (brought.value, Some(at));
+        }
+        let moment = Moment {
+            at,
+            since: at - terms.lookback,
+        };
+        let mut reading = std::mem::take(&mut self.reading);
+        reading.renew(&self.slots, moment.since);
+        let restarted = self.begin_life(at, &reading);
+        self.take_traffic(at, &reading, restarted, dropped);
+        self.reading = reading;
+        for brought in batch {
+            self.take(moment, brought, terms, dropped);
+        }
+        self.last_success = Some(at);
+        self.give_up_stale(at, terms);
     }
 
     /// Whether the process has begun anew since the last scrape.
@@ -210,17 +283,18 @@ impl TargetState {
         let restarted = is_new && before.is_some();
         if restarted {
             self.restored_life_over = Some(began);
-            for series in self.series.values_mut() {
+            for series in self.slots.judged_mut() {
                 series.restarted(began);
             }
+            self.recount();
         }
         restarted
     }
 
-    fn take_counters(
+    fn take_traffic(
         &mut self,
         at: Timestamp,
-        reading: Reading,
+        reading: &Reading,
         restarted: bool,
         dropped: &mut Dropped,
     ) {
@@ -236,55 +310,57 @@ impl TargetState {
                 .or_insert_with(|| Traffic::new(before))
                 .observe(at, readings, restarted);
         }
-        self.opened = reading.opened;
-        self.loads = reading.loads;
-        self.limits = reading.limits;
     }
 
     fn take(
         &mut self,
-        at: Timestamp,
-        role: &Role,
-        sample: &Sample,
-        reading: &Reading,
+        moment: Moment,
+        brought: &Brought,
         terms: &Terms<'_>,
         dropped: &mut Dropped,
     ) {
-        let load = match role {
+        let index = brought.slot;
+        let slot = self.slots.get(index);
+        let load = match &slot.role {
             Role::Exact(_) => None,
-            Role::Level(spec) => self.load_of(spec, &sample.labels, reading),
+            Role::Level(spec) => self.load_of(index, spec, moment.since),
             _ => return,
         };
-        let key = (Arc::clone(&sample.name), sample.labels.clone());
-        if !self.series.contains_key(&key) {
+        if slot.series.is_none() {
             let per_target = self.target.settings.limits.series.unwrap_or(u64::MAX);
-            if self.series.len() as u64 >= per_target {
+            if self.series_count() as u64 >= per_target {
                 dropped.target_limit += 1;
                 return;
             }
-            if self.series.len() >= terms.room {
+            if self.series_count() >= terms.room {
                 dropped.series_limit += 1;
                 return;
             }
-            let Some(series) = self.begin_series(role, sample, terms) else {
+            let Some(series) = self.begin_series(index, terms) else {
                 return;
             };
-            self.series.insert(key.clone(), series);
+            self.suspects += usize::from(series.is_suspect());
+            self.slots.judge(index, series);
         }
-        let oldest_age = reading.oldest_ages.get(&sample.labels).copied();
-        if let Some(series) = self.series.get_mut(&key) {
-            // A level that is dated by its target is taken at the target's time, if that is not in the future.
-            let own = sample.at.filter(|own| *own <= at).unwrap_or(at);
-            series.observe(at, own, sample.value, load, oldest_age);
+        let oldest_age = self
+            .slots
+            .oldest_age_of(index)
+            .filter(|age| age.seen_at.is_some_and(|seen_at| seen_at >= moment.since))
+            .map(|age| age.value);
+        if let Some(series) = &mut self.slots.get_mut(index).series {
+            let before = series.is_suspect();
+            series.observe(moment.at, brought.at, brought.value, load, oldest_age);
+            self.suspects += usize::from(series.is_suspect());
+            self.suspects -= usize::from(before);
         }
     }
 
-    fn begin_series(&mut self, role: &Role, sample: &Sample, terms: &Terms<'_>) -> Option<Series> {
-        let met = (terms.overrides)(&sample.name, &sample.labels);
-        let signal = Arc::clone(&sample.name);
-        let labels = sample.labels.clone();
+    fn begin_series(&mut self, index: u32, terms: &Terms<'_>) -> Option<Series> {
+        let slot = self.slots.get(index);
+        let (signal, labels) = (Arc::clone(&slot.name), slot.labels.clone());
+        let met = (terms.overrides)(&signal, &labels);
         let key = (Arc::clone(&signal), labels.clone());
-        let mut series = match role {
+        let mut series = match &slot.role {
             Role::Exact(exact) => Series::exact(signal, labels, *exact, met.places),
             Role::Level(spec) => Series::level(labels, Arc::clone(spec), met.places),
             _ => return None,
@@ -314,22 +390,42 @@ impl TargetState {
     }
 
     /// The counter of the work that explains a level.
-    fn load_of(&self, spec: &LevelSpec, labels: &Labels, reading: &Reading) -> Option<f64> {
-        if let Some(opened) = reading.opened_by_account.get(labels) {
-            return Some(*opened);
+    fn load_of(&self, index: u32, spec: &LevelSpec, since: Timestamp) -> Option<f64> {
+        let opened = self
+            .slots
+            .opened_of(index)
+            .filter(|opened| opened.seen_at.is_some_and(|seen_at| seen_at >= since));
+        match opened {
+            Some(opened) => Some(opened.value),
+            None => self.load(spec),
         }
-        spec.load
-            .iter()
-            .find_map(|name| self.loads.get(name).copied())
     }
 
-    fn give_up_stale(&mut self, now: Timestamp) {
+    fn give_up_stale(&mut self, now: Timestamp, terms: &Terms<'_>) {
+        if now - self.swept_at < SWEEP_SECONDS {
+            return;
+        }
+        self.swept_at = now;
         let stale = STALE_SECONDS.max(10.0 * self.target.interval.as_secs_f64());
-        self.series
-            .retain(|_, series| now - series.seen_at <= stale);
+        self.slots
+            .retain_judged(|series| now - series.seen_at <= stale);
+        self.recount();
+        if !terms.keeps_slots {
+            self.slots.tidy(now.shifted(-stale));
+        }
         if now - self.restored_at > stale {
             self.restored = HashMap::new();
         }
+    }
+
+    /// Counts anew what leaks or may begin to.
+    fn recount(&mut self) {
+        self.suspects = self.series().filter(|series| series.is_suspect()).count();
+    }
+
+    /// Whether a series leaks or may begin to, or calls are followed, which only a closer look can judge.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspects > 0 || !self.traffic.is_empty()
     }
 
     /// When its process began, as far as that is known.
@@ -338,21 +434,22 @@ impl TargetState {
     }
 
     pub(super) fn series(&self) -> impl Iterator<Item = &Series> {
-        self.series.values()
+        self.slots.judged()
     }
 
-    pub(super) fn series_mut(&mut self) -> impl Iterator<Item = &mut Series> {
-        self.series.values_mut()
+    /// Changes every series.
+    pub(super) fn change_series(&mut self, change: impl FnMut(&mut Series)) {
+        self.slots.judged_mut().for_each(change);
+        self.recount();
     }
 
     pub(super) fn series_count(&self) -> usize {
-        self.series.len()
+        self.slots.judged_count()
     }
 
     /// One series by its signal and labels.
     pub(super) fn one(&self, signal: &str, labels: &Labels) -> Option<&Series> {
-        self.series
-            .values()
+        self.series()
             .find(|series| *series.signal == *signal && series.labels == *labels)
     }
 
@@ -368,6 +465,7 @@ impl TargetState {
         covers: impl Fn(Option<&str>) -> bool,
     ) -> Option<f64> {
         let mut opened = self
+            .reading
             .opened
             .iter()
             .filter(|((own, upstream), _)| {
@@ -381,9 +479,7 @@ impl TargetState {
 
     /// The load of the whole process in this life, by the best counter there is.
     pub(super) fn load(&self, spec: &LevelSpec) -> Option<f64> {
-        spec.load
-            .iter()
-            .find_map(|name| self.loads.get(name).copied())
+        spec.load.iter().find_map(|name| self.reading.load(name))
     }
 }
 

@@ -165,7 +165,7 @@ impl Engine {
         Counters {
             samples: self.samples,
             dropped: self.dropped.clone(),
-            series_watched: self.watched(),
+            series_watched: self.watched,
             divisor: self.budget.divisor,
             last_evaluation: self.last_evaluation,
             incidents_refused: self.book.refused().0,

@@ -1,6 +1,6 @@
 //! What the incidents want: witnesses to be asked, pages to be raised, alerts to be sent.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,22 +69,20 @@ impl Engine {
         Some((Arc::clone(&state.target), question))
     }
 
-    /// Which incidents can wait no longer, and which can again.
-    pub(super) fn weigh_urgency(&mut self, now: Timestamp) -> Vec<(IncidentId, Change)> {
+    /// Which incidents of the workloads that were judged can wait no longer, and which can again.
+    pub(super) fn weigh_urgency(
+        &mut self,
+        now: Timestamp,
+        judged: &BTreeSet<Labels>,
+    ) -> Vec<(IncidentId, Change)> {
         let targets = &self.targets;
-        let mut by_workload: BTreeMap<&Labels, Vec<&TargetState>> = BTreeMap::new();
-        for state in targets.values() {
-            by_workload.entry(&state.workload).or_default().push(state);
-        }
         let mut changes = Vec::new();
         for incident in self.book.living_mut() {
-            if incident.family == Family::Churn {
+            if incident.family == Family::Churn || !judged.contains(&incident.workload) {
                 continue;
             }
-            let states = by_workload
-                .get(&incident.workload)
-                .map_or(&[][..], Vec::as_slice);
-            let users = users_of(incident, states);
+            let states = targets.of_workload(&incident.workload);
+            let users = users_of(incident, &states);
             incident.failing_share_before = users.failing_share_before;
             let known = incident.instances.keys().all(|key| {
                 targets
@@ -112,8 +110,7 @@ impl Engine {
     }
 
     /// The alerts that the living incidents want.
-    pub(super) fn wishes(&mut self, now: Timestamp) -> Vec<Wanted> {
-        self.silence(now);
+    pub(super) fn wishes(&self, now: Timestamp) -> Vec<Wanted> {
         let mut living: Vec<&Incident> = self
             .book
             .iter()
@@ -131,7 +128,11 @@ impl Engine {
                     name,
                     incident: incident.id.clone(),
                     labels: self.labels_of(incident, name),
-                    annotations: self.annotations_of(incident, name, now),
+                    annotations: if self.playing.is_some() {
+                        Labels::empty()
+                    } else {
+                        self.annotations_of(incident, name, now)
+                    },
                     generator_url: self.page_of(incident),
                     holds,
                     hold_until,
@@ -142,8 +143,11 @@ impl Engine {
     }
 
     /// Finds the incidents that an override keeps from alerting.
-    fn silence(&mut self, now: Timestamp) {
+    pub(super) fn silence(&mut self, now: Timestamp) {
         let overrides = &self.overrides;
+        if overrides.len() == 0 {
+            return;
+        }
         for incident in self.book.living_mut() {
             let labels = incident.identity().without("signal").or(&incident.workload);
             let met = overrides.met_by(&incident.signal, &labels);

@@ -4,11 +4,12 @@
 //! sample, and are then given out slice by slice in order of time. The numbering of the series, and so everything that
 //! is made of the slices, does not depend on the order of the file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use leak_detect::Timestamp;
 
@@ -24,6 +25,9 @@ const LEAST_MILLISECONDS: f64 = 1e11;
 
 /// Bits of a record's key that number its series; the others are its time.
 const SERIES_BITS: u32 = 24;
+
+/// With fewer samples a series does not tell how far apart they usually are.
+const TELLING_SAMPLES: u64 = 10;
 
 /// The most series that are kept.
 const MAX_SERIES: usize = 1 << SERIES_BITS;
@@ -55,6 +59,14 @@ pub struct Extent {
     pub last: Timestamp,
     /// How many there are, repetitions included.
     pub samples: u64,
+}
+
+impl Extent {
+    /// Seconds between two samples; `None` where there are few.
+    fn mean_distance(&self) -> Option<f64> {
+        (self.samples >= TELLING_SAMPLES && self.last > self.first)
+            .then(|| (self.last - self.first) / (self.samples - 1) as f64)
+    }
 }
 
 /// What is to be told of a file.
@@ -327,6 +339,22 @@ impl<'a> Reading<'a> {
 }
 
 impl Recording {
+    /// The longest usual time between two samples of a target. That of a target is the least of its series' mean times
+    /// between two samples: gaps make a mean too long, and the counters that explain others are seldom all broken off.
+    pub fn interval(&self) -> Duration {
+        let label = |series: &Series, name| series.labels.get(name).map(str::to_owned);
+        let mut least: BTreeMap<(Option<String>, Option<String>), f64> = BTreeMap::new();
+        for ((_, series), extent) in self.table.iter().zip(&self.extents) {
+            let Some(mean) = extent.mean_distance() else {
+                continue;
+            };
+            let target = (label(series, "job"), label(series, "instance"));
+            let own = least.entry(target).or_insert(mean);
+            *own = own.min(mean);
+        }
+        Duration::from_secs_f64(least.into_values().fold(0.0, f64::max))
+    }
+
     /// Gives out the slices in order of time; `next` is called with each.
     pub fn play(&mut self, next: &mut dyn FnMut(&SeriesTable, &Slice)) {
         let mut slice = Slice {

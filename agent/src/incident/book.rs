@@ -9,14 +9,13 @@ mod life;
 mod wave;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use leak_detect::Timestamp;
 
 use crate::diagnosis::Context;
 use crate::incident::book::wave::Wave;
-use crate::incident::{End, Family, Incident, IncidentId, Look, Sighting};
+use crate::incident::{End, Family, Incident, IncidentId, Listed, Look, Sighting};
 use crate::labels::Labels;
 
 /// An ended incident is kept for this long.
@@ -179,7 +178,7 @@ impl Book {
         &mut self,
         now: Timestamp,
         workload: &Labels,
-        listed: &[Arc<str>],
+        listed: &Listed,
         looks: &dyn Fn(&Incident) -> Vec<Look>,
         growing: &dyn Fn(&Incident) -> Option<bool>,
     ) -> Vec<(IncidentId, Change)> {
@@ -211,6 +210,9 @@ impl Book {
                 .ended_at
                 .is_none_or(|ended| now - ended < KEPT_AFTER_END.as_secs_f64())
         });
+        if self.incidents.len() <= ENDED_LIMIT {
+            return self.incidents.len() != before;
+        }
         let mut ended: Vec<(Timestamp, IncidentId)> = self
             .incidents
             .values()
@@ -225,13 +227,11 @@ impl Book {
         self.incidents.len() != before
     }
 
-    /// The workloads of living incidents.
-    pub(crate) fn living_workloads(&self) -> BTreeSet<Labels> {
+    /// Whether a workload has a living incident.
+    pub(crate) fn has_living(&self, workload: &Labels) -> bool {
         self.incidents
             .values()
-            .filter(|incident| incident.is_living())
-            .map(|incident| incident.workload.clone())
-            .collect()
+            .any(|incident| incident.is_living() && incident.workload == *workload)
     }
 
     /// The living incident that a sighting belongs to.

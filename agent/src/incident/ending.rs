@@ -80,6 +80,15 @@ struct Unlisted {
     marks: BTreeMap<String, (i64, f64)>,
 }
 
+/// The targets that discovery lists for a workload, those that were never scraped among them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// Their labels in exposition syntax.
+    pub targets: Vec<Arc<str>>,
+    /// Where there are none: since when.
+    pub none_since: Timestamp,
+}
+
 /// What one listed target of an incident's workload showed at its last successful scrape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Look {
@@ -118,6 +127,11 @@ impl Instance {
             work_done_at: None,
             unlisted: None,
         }
+    }
+
+    /// Whether its target is no longer listed.
+    pub(crate) fn is_unlisted(&self) -> bool {
+        self.unlisted.is_some() && self.cleared.is_none()
     }
 
     /// Whether this look was taken in the process that leaked.
@@ -273,17 +287,16 @@ impl Leak {
 impl Incident {
     /// Takes the looks of its workload's targets; how it has ended, if it has.
     ///
-    /// `listed`: the targets that discovery lists for the workload, those that were never scraped among them.
     /// `confirmation`: how long an instance must be clear before that counts.
     pub(crate) fn look(
         &mut self,
         now: Timestamp,
-        listed: &[Arc<str>],
+        listed: &Listed,
         looks: &[Look],
         confirmation: Duration,
     ) -> Option<End> {
-        if listed.is_empty() {
-            let since = *self.unlisted_since.get_or_insert(now);
+        if listed.targets.is_empty() {
+            let since = *self.unlisted_since.get_or_insert(listed.none_since);
             return (now - since >= GONE_AFTER.as_secs_f64()).then_some(End::Gone);
         }
         self.unlisted_since = None;
@@ -313,7 +326,7 @@ impl Incident {
             instance.looked_at = Some(look.at);
         }
         for (target, instance) in &mut self.instances {
-            if instance.cleared.is_none() && !listed.iter().any(|own| **own == **target) {
+            if instance.cleared.is_none() && !listed.targets.iter().any(|own| **own == **target) {
                 instance.unlisted(now, looks, &leak);
             }
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::command::ReplayOptions;
 use crate::config::{Config, ConfigError};
 use crate::history::openmetrics::{self, ReadError};
-use crate::replay::{Player, VerdictLine, is_wanted, judged_series};
+use crate::replay::{Expected, Player, VerdictLine, is_wanted, judged_series};
 
 /// What came of a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,11 @@ pub fn run(options: &ReplayOptions) -> Result<Outcome, ReplayError> {
     let watched = options
         .series
         .unwrap_or_else(|| judged_series(&recording.table, &catalogue));
-    let mut player = Player::new(&config, &recording.table, watched);
+    let expected = Expected {
+        watched_series: watched,
+        interval: recording.interval(),
+    };
+    let mut player = Player::new(&config, expected);
     let mut lines: Vec<VerdictLine> = Vec::new();
     recording.play(&mut |table, slice| lines.extend(player.play(table, slice)));
     lines.extend(player.finish());

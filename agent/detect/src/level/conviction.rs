@@ -188,6 +188,14 @@ impl Conviction {
 
     pub(super) fn evidence(&self, settings: &LevelSettings) -> Evidence {
         Evidence {
+            ruled_out: self.findings.ruled_out(settings),
+            ..self.case()
+        }
+    }
+
+    /// The evidence without what was ruled out.
+    pub(super) fn case(&self) -> Evidence {
+        Evidence {
             tier: Tier::Level,
             onset: self.onset,
             onset_uncertainty_seconds: self.onset_uncertainty_seconds,
@@ -200,7 +208,7 @@ impl Conviction {
             excess: self.excess,
             peak_excess: self.peak_excess,
             still_growing: self.growing,
-            ruled_out: self.findings.ruled_out(settings),
+            ruled_out: Vec::new(),
         }
     }
 }

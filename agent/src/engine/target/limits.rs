@@ -24,9 +24,9 @@ impl TargetState {
         match series.spec().map(|spec| &spec.limit) {
             Some(Some(Limit::Value(limit))) => Some((Arc::clone(&series.signal), *limit)),
             Some(Some(Limit::Family(_))) => self
-                .limits
-                .get(&series.signal)
-                .map(|(_, limit)| (Arc::clone(&series.signal), *limit)),
+                .reading
+                .limit(&series.signal)
+                .map(|limit| (Arc::clone(&series.signal), limit)),
             _ => None,
         }
     }
@@ -34,8 +34,7 @@ impl TargetState {
     /// How many descriptors are left, and the limit of them.
     fn descriptors(&self) -> Option<(Arc<str>, f64, f64)> {
         let series = self
-            .series
-            .values()
+            .series()
             .find(|series| series.kind == SignalKind::Descriptors)?;
         let (signal, limit) = self.limit_of(series)?;
         Some((signal, limit - series.value, limit))
@@ -67,7 +66,7 @@ impl TargetState {
     /// How many connections leak, and how many more each second. One that is both orphaned and overdue counts once.
     fn leaked_connections(&self) -> (f64, Interval) {
         let mut by_account: HashMap<&Labels, (f64, Interval)> = HashMap::new();
-        for series in self.series.values() {
+        for series in self.series() {
             let is_connection = series.labels.get("resource") == Some("pool_connection");
             if !is_connection || !series.kind.is_exact() || !series.is_leaking() {
                 continue;

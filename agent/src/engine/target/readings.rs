@@ -1,6 +1,6 @@
 //! One scrape's counters, sorted by what they explain.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leak_detect::Timestamp;
@@ -8,60 +8,73 @@ use leak_detect::Timestamp;
 use crate::catalogue::Role;
 use crate::engine::series::shared;
 use crate::engine::target::account;
+use crate::engine::target::slots::{Slot, Slots};
 use crate::engine::traffic::Readings;
-use crate::labels::Labels;
-use crate::scrape::Sample;
 
 /// Outcomes of a body that was dropped before its end was read.
 const UNREAD_OUTCOMES: [&str; 2] = ["abandoned", "unread"];
 
 /// What a scrape says beside its levels.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) start: Option<Timestamp>,
-    /// Age in seconds of the oldest entry of an account, by the account's labels.
-    pub(super) oldest_ages: HashMap<Labels, f64>,
-    /// Entries opened, by the account's labels.
-    pub(super) opened_by_account: HashMap<Labels, f64>,
     /// Entries opened, by resource and upstream.
     pub(super) opened: BTreeMap<(Arc<str>, Option<Arc<str>>), f64>,
     /// Counters of load, each summed over its series.
-    pub(super) loads: HashMap<Arc<str>, f64>,
-    /// By signal: the family of its limit and the limit.
-    pub(super) limits: HashMap<Arc<str>, (Arc<str>, f64)>,
+    pub(super) loads: Vec<(Arc<str>, f64)>,
+    /// By signal: its limit.
+    pub(super) limits: Vec<(Arc<str>, f64)>,
     pub(super) upstreams: BTreeMap<Arc<str>, Readings>,
 }
 
 impl Reading {
-    pub(super) fn of(samples: &[(Role, &Sample)]) -> Self {
-        let mut reading = Self::default();
-        for (role, sample) in samples {
-            if sample.value.is_finite() {
-                reading.add(role, sample);
+    /// Reads the explaining series that were seen at `since` or later.
+    pub(super) fn renew(&mut self, slots: &Slots, since: Timestamp) {
+        self.start = None;
+        self.opened.clear();
+        self.loads.clear();
+        self.limits.clear();
+        self.upstreams.clear();
+        for slot in slots.explaining() {
+            if slot.seen_at.is_some_and(|seen_at| seen_at >= since) {
+                self.add(slot);
             }
         }
-        reading
     }
 
     /// The sum of what only ever rises in one life.
     pub(super) fn counted(&self) -> f64 {
-        self.loads.values().sum::<f64>() + self.opened.values().sum::<f64>()
+        let loads: f64 = self.loads.iter().map(|(_, total)| total).sum();
+        loads + self.opened.values().sum::<f64>()
     }
 
-    fn add(&mut self, role: &Role, sample: &Sample) {
+    /// The total of one counter of load.
+    pub(super) fn load(&self, name: &str) -> Option<f64> {
+        let found = self.loads.iter().find(|(own, _)| **own == *name);
+        found.map(|(_, total)| *total)
+    }
+
+    /// The limit of a signal.
+    pub(super) fn limit(&self, signal: &str) -> Option<f64> {
+        let found = self.limits.iter().rev().find(|(own, _)| **own == *signal);
+        found.map(|(_, limit)| *limit)
+    }
+
+    fn add_load(&mut self, name: &Arc<str>, value: f64) {
+        match self.loads.iter_mut().find(|(own, _)| own == name) {
+            Some((_, total)) => *total += value,
+            None => self.loads.push((Arc::clone(name), value)),
+        }
+    }
+
+    fn add(&mut self, sample: &Slot) {
         let value = sample.value;
-        match role {
+        match &sample.role {
             Role::StartTime => self.start = Some(Timestamp::from_seconds(value)),
-            Role::OldestAge => {
-                self.oldest_ages.insert(sample.labels.clone(), value);
-            }
             Role::Opened => self.add_opened(sample),
             Role::Closed => self.add_closed(sample),
-            Role::Limit(signal) => {
-                self.limits
-                    .insert(Arc::clone(signal), (Arc::clone(&sample.name), value));
-            }
-            Role::Load => *self.loads.entry(Arc::clone(&sample.name)).or_default() += value,
+            Role::Limit(signal) => self.limits.push((Arc::clone(signal), value)),
+            Role::Load => self.add_load(&sample.name, value),
             Role::UpstreamResult => {
                 if let Some(upstream) = self.upstream(sample) {
                     *upstream.calls.get_or_insert(0.0) += value;
@@ -87,17 +100,17 @@ impl Reading {
                     *upstream.idle.get_or_insert(0.0) += value;
                 }
             }
-            Role::Exact(_) | Role::Level(_) => {}
+            Role::OldestAge | Role::Exact(_) | Role::Level(_) => {}
         }
     }
 
-    fn add_opened(&mut self, sample: &Sample) {
+    fn add_opened(&mut self, sample: &Slot) {
         let Some((resource, upstream)) = account(&sample.labels) else {
             return;
         };
         match &*resource {
             // The requests of users are the load of the whole process.
-            "request" => *self.loads.entry(Arc::clone(&sample.name)).or_default() += sample.value,
+            "request" => self.add_load(&sample.name, sample.value),
             "response_body" => {
                 if let Some(upstream) = self.upstream(sample) {
                     *upstream.bodies_opened.get_or_insert(0.0) += sample.value;
@@ -105,12 +118,10 @@ impl Reading {
             }
             _ => {}
         }
-        self.opened_by_account
-            .insert(sample.labels.clone(), sample.value);
         *self.opened.entry((resource, upstream)).or_default() += sample.value;
     }
 
-    fn add_closed(&mut self, sample: &Sample) {
+    fn add_closed(&mut self, sample: &Slot) {
         let value = sample.value;
         let (resource, outcome) = (sample.labels.get("resource"), sample.labels.get("outcome"));
         let (Some(resource), Some(outcome)) = (resource, outcome) else {
@@ -133,7 +144,7 @@ impl Reading {
         }
     }
 
-    fn upstream(&mut self, sample: &Sample) -> Option<&mut Readings> {
+    fn upstream(&mut self, sample: &Slot) -> Option<&mut Readings> {
         Some(
             self.upstreams
                 .entry(shared(&sample.labels, "upstream")?)

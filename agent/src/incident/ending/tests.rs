@@ -91,6 +91,10 @@ fn seen(target: &str, now: i64, began: i64, excess: f64, work: Option<f64>) -> L
 fn step(book: &mut Book, now: i64, listed: &[&str], looks: &[Look]) -> Option<End> {
     let listed: Vec<Arc<str>> = listed.iter().map(|target| Arc::from(*target)).collect();
     let looks = |_: &Incident| looks.to_vec();
+    let listed = Listed {
+        targets: listed,
+        none_since: at(now),
+    };
     book.look(at(now), &workload(), &listed, &looks, &|_| None)
         .into_iter()
         .find_map(|(_, change)| match change {

@@ -1,0 +1,182 @@
+//! The targets that the engine knows: by number, by labels and by workload, and which workloads have news.
+//!
+//! Numbers are never given out twice, so that whoever holds one may keep it. Only workloads with news are judged anew:
+//! nothing else about them can have changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use leak_detect::Timestamp;
+
+use crate::discovery::Target;
+use crate::engine::target::TargetState;
+use crate::labels::Labels;
+
+/// Names one target of an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetIndex(pub(super) u32);
+
+/// Every target.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    /// `None` where it was given up.
+    states: Vec<Option<TargetState>>,
+    by_labels: HashMap<Labels, TargetIndex>,
+    /// By the target's labels in exposition syntax.
+    by_key: BTreeMap<Arc<str>, TargetIndex>,
+    workloads: BTreeMap<Labels, Workload>,
+    /// The workloads with news since the last evaluation.
+    news: BTreeSet<Labels>,
+}
+
+/// The targets of one workload.
+#[derive(Debug, Default)]
+pub(super) struct Workload {
+    /// Those that are listed, by their labels in exposition syntax.
+    listed: BTreeMap<Arc<str>, TargetIndex>,
+    /// Where none is: since when.
+    pub(super) none_since: Option<Timestamp>,
+}
+
+impl Roster {
+    /// Lists a target; one that is known already keeps its number and what is known of it.
+    pub(super) fn list(&mut self, target: Arc<Target>, workload: Labels) -> TargetIndex {
+        if let Some(index) = self.by_labels.get(&target.labels).copied()
+            && let Some(Some(state)) = self.states.get_mut(index.0 as usize)
+        {
+            state.unlisted_since = None;
+            let (key, workload) = (Arc::clone(&state.key), state.workload.clone());
+            self.enlist(key, workload, index);
+            return index;
+        }
+        let index = TargetIndex(self.states.len() as u32);
+        let state = TargetState::new(target, workload.clone());
+        self.by_labels.insert(state.target.labels.clone(), index);
+        self.by_key.insert(Arc::clone(&state.key), index);
+        self.enlist(Arc::clone(&state.key), workload, index);
+        self.states.push(Some(state));
+        index
+    }
+
+    fn enlist(&mut self, key: Arc<str>, workload: Labels, index: TargetIndex) {
+        let own = self.workloads.entry(workload.clone()).or_default();
+        own.listed.insert(key, index);
+        own.none_since = None;
+        self.news.insert(workload);
+    }
+
+    /// Takes a target off the list: it has not been there since `since`. What is known of it stays until
+    /// [`give_up`](Self::give_up).
+    pub(super) fn unlist(&mut self, index: TargetIndex, since: Timestamp) {
+        let Some(Some(state)) = self.states.get_mut(index.0 as usize) else {
+            return;
+        };
+        state.unlisted_since = Some(since);
+        let (key, workload) = (Arc::clone(&state.key), state.workload.clone());
+        if let Some(own) = self.workloads.get_mut(&workload) {
+            own.listed.remove(&key);
+            if own.listed.is_empty() {
+                own.none_since = Some(since);
+            }
+        }
+        self.news.insert(workload);
+    }
+
+    /// Forgets a target that is not listed.
+    pub(super) fn give_up(&mut self, index: TargetIndex) {
+        let Some(place) = self.states.get_mut(index.0 as usize) else {
+            return;
+        };
+        if let Some(state) = place.take_if(|state| state.unlisted_since.is_some()) {
+            self.by_labels.remove(&state.target.labels);
+            self.by_key.remove(&state.key);
+            if let Some(own) = self.workloads.get(&state.workload)
+                && own.listed.is_empty()
+                && !self
+                    .states
+                    .iter()
+                    .flatten()
+                    .any(|other| other.workload == state.workload)
+            {
+                self.workloads.remove(&state.workload);
+            }
+        }
+    }
+
+    pub(super) fn index_of(&self, labels: &Labels) -> Option<TargetIndex> {
+        self.by_labels.get(labels).copied()
+    }
+
+    pub(super) fn at(&self, index: TargetIndex) -> Option<&TargetState> {
+        self.states.get(index.0 as usize)?.as_ref()
+    }
+
+    pub(super) fn at_mut(&mut self, index: TargetIndex) -> Option<&mut TargetState> {
+        self.states.get_mut(index.0 as usize)?.as_mut()
+    }
+
+    /// By the labels in exposition syntax.
+    pub(super) fn get(&self, key: &str) -> Option<&TargetState> {
+        self.at(*self.by_key.get(key)?)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut TargetState> {
+        self.at_mut(*self.by_key.get(key)?)
+    }
+
+    /// All of them in the order of their labels.
+    pub(super) fn values(&self) -> impl Iterator<Item = &TargetState> {
+        self.by_key.values().filter_map(|index| self.at(*index))
+    }
+
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut TargetState> {
+        self.states.iter_mut().flatten()
+    }
+
+    /// The listed targets of a workload, in the order of their labels.
+    pub(super) fn of_workload(&self, workload: &Labels) -> Vec<&TargetState> {
+        let listed = self.workloads.get(workload).map(|own| own.listed.values());
+        let states = listed.into_iter().flatten();
+        states.filter_map(|index| self.at(*index)).collect()
+    }
+
+    /// Whether no target of a workload is listed.
+    pub(super) fn lists_none(&self, workload: &Labels) -> bool {
+        self.workloads
+            .get(workload)
+            .is_none_or(|own| own.listed.is_empty())
+    }
+
+    /// Since when no target of a workload has been listed.
+    pub(super) fn none_since(&self, workload: &Labels) -> Option<Timestamp> {
+        self.workloads.get(workload)?.none_since
+    }
+
+    /// Moves the beginnings of absences.
+    pub(super) fn pass_over(&mut self, gap: Duration) {
+        for own in self.workloads.values_mut() {
+            own.none_since = own.none_since.map(|since| since + gap);
+        }
+    }
+
+    /// Something has been learnt of a target.
+    pub(super) fn has_news(&mut self, index: TargetIndex) {
+        let Some(Some(state)) = self.states.get(index.0 as usize) else {
+            return;
+        };
+        if !self.news.contains(&state.workload) {
+            self.news.insert(state.workload.clone());
+        }
+    }
+
+    /// Every workload counts as having news.
+    pub(super) fn all_have_news(&mut self) {
+        self.news.extend(self.workloads.keys().cloned());
+    }
+
+    /// The workloads with news since this was asked last.
+    pub(super) fn take_news(&mut self) -> BTreeSet<Labels> {
+        std::mem::take(&mut self.news)
+    }
+}
