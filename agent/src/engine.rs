@@ -138,7 +138,7 @@ impl Engine {
             engine.list(target);
         }
         for saved in detectors.targets {
-            if let Some(state) = engine.targets.get_mut(&*saved.target) {
+            if let Some(state) = engine.targets.get_mut(&saved.target) {
                 state.restore(saved, now);
             }
         }

@@ -147,7 +147,7 @@ impl Engine {
         signal: &str,
         labels: &Labels,
     ) -> Option<SeriesView<'_>> {
-        let state = self.targets.get(&*target.to_string())?;
+        let state = self.targets.get(&target.to_string())?;
         Some(SeriesView {
             state,
             series: state.one(signal, labels)?,

@@ -54,7 +54,7 @@ impl Engine {
         let (state, _) = incident
             .instances
             .iter()
-            .filter_map(|(key, instance)| Some((self.targets.get(&**key)?, instance.value)))
+            .filter_map(|(key, instance)| Some((self.targets.get(key)?, instance.value)))
             .filter(|(state, _)| {
                 state.target.evidence_address.is_some() && state.health.error.is_none()
             })
@@ -86,7 +86,7 @@ impl Engine {
             incident.failing_share_before = users.failing_share_before;
             let known = incident.instances.keys().all(|key| {
                 targets
-                    .get(&**key)
+                    .get(key)
                     .is_some_and(|state| state.last_success.is_some())
             });
             match impact::judge(incident.evidence.exhaustion.as_ref(), known, &users) {
