@@ -10,6 +10,7 @@ mod targets;
 mod verdicts;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leak_detect::Timestamp;
@@ -18,8 +19,9 @@ use crate::alert::{AlertName, AlertState};
 use crate::catalogue::{Catalogue, Role};
 use crate::clock;
 use crate::config::Config;
+use crate::discovery::Target;
 use crate::engine::{Engine, Measured, TargetIndex};
-use crate::history::{SeriesTable, Slice};
+use crate::history::{SeriesIndex, SeriesTable, Slice};
 use crate::labels::Labels;
 use crate::replay::targets::Targets;
 
@@ -99,6 +101,17 @@ impl Player {
         }
     }
 
+    /// Meets the series of a table that it has not met, so that [`target_of`](Self::target_of) knows them. `play` does it
+    /// by itself; a table that is whole from the beginning is best met at once, since `up` series name targets.
+    pub fn meet(&mut self, table: &SeriesTable) {
+        self.targets.meet(table, &mut self.engine);
+    }
+
+    /// The target of a series that was met.
+    pub fn target_of(&self, series: SeriesIndex) -> Option<&Arc<Target>> {
+        self.targets.of(series)
+    }
+
     /// Takes in a slice, after every evaluation that was due before it; what became of alerts in those. Series of the
     /// table that it has not met are met now. Slices come in order of time; one that is not later than the last is
     /// passed over.
@@ -108,7 +121,7 @@ impl Player {
         }
         let lines = self.catch_up(slice.at);
         self.last = Some(slice.at);
-        self.targets.meet(table, &mut self.engine);
+        self.meet(table);
         self.values.clear();
         for (series, value) in &slice.samples {
             let place = self

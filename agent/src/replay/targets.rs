@@ -48,7 +48,7 @@ pub(super) struct Targets {
     known: Vec<Known>,
     /// By the place of a series in its table.
     places: Vec<Place>,
-    /// How many of `known` are listed or remembered.
+    /// When absences were looked for last.
     swept_at: Option<Timestamp>,
 }
 
@@ -224,6 +224,12 @@ impl Targets {
         for known in &mut self.known {
             known.seen_at = known.seen_at + gap;
         }
+    }
+
+    /// The target of a series that was met.
+    pub(super) fn of(&self, series: SeriesIndex) -> Option<&Arc<Target>> {
+        let place = self.places.get(series.0 as usize)?;
+        Some(&self.known.get(place.target as usize)?.target)
     }
 
     /// How many there are.
