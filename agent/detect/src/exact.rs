@@ -106,7 +106,7 @@ impl Run {
 
     fn above_zero(&mut self, at: Timestamp, value: f64) {
         self.positives = self.positives.saturating_add(1);
-        self.samples += 1;
+        self.samples = self.samples.saturating_add(1);
         self.trail.push(at, value);
         self.peak = self.peak.max(value);
         if value > self.high {
@@ -151,7 +151,7 @@ impl ExactDetector {
         if self.taken == 0 {
             self.first_at = at;
         }
-        self.taken += 1;
+        self.taken = self.taken.saturating_add(1);
         self.value = value;
         if value > 0.0 {
             self.zeros = 0;

@@ -115,7 +115,7 @@ impl LevelDetector {
             Place::Next => {}
         }
         let (load, load_seconds) = self.load_since(at, load_total);
-        self.samples += 1;
+        self.samples = self.samples.saturating_add(1);
         if self.first.is_none() {
             self.first = Some(at);
             self.since = at;
@@ -287,7 +287,7 @@ impl LevelDetector {
                 self.state = State::Watching(Some(suspicion));
             }
             Some((_, Some(conviction))) => {
-                self.passes[scale] += 1;
+                self.passes[scale] = self.passes[scale].saturating_add(1);
                 if self.passes[scale] >= TESTS_TO_CONVICT {
                     self.state = State::Convicted(conviction);
                     self.charge = None;

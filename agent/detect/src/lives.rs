@@ -147,7 +147,7 @@ impl Lives {
     fn take(&mut self, now: Timestamp, trial: Option<Trial>) {
         match trial {
             Some(trial) if trial.standing.is_none() => {
-                self.passes += 1;
+                self.passes = self.passes.saturating_add(1);
                 if self.passes >= TESTS_TO_CONVICT {
                     self.state = State::Convicted(Conviction::new(now, &trial));
                 }

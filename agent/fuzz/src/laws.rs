@@ -1,7 +1,7 @@
 //! What holds of every reader, whatever it is fed: it ends, in a value or an error; how the bytes were cut into chunks
 //! does not matter; and what it has read can be used.
 
-use leak_detect::{ExactDetector, LevelDetector, Timestamp, Verdict};
+use leak_detect::{ExactDetector, LevelDetector, LevelSettings, Lives, Timestamp, Verdict};
 
 use super::exposition::{Format, ParseError, Parser, RawSample};
 
@@ -77,6 +77,33 @@ pub fn snapshot(bytes: &[u8]) {
     if let Ok(detector) = ExactDetector::restore(bytes) {
         exact(detector);
     }
+    if let Ok(detector) = Lives::restore(bytes) {
+        lives(detector);
+    }
+}
+
+fn lives(mut detector: Lives) {
+    let mut again = Lives::restore(&detector.snapshot()).expect("its own snapshot");
+    assert!(again.snapshot() == detector.snapshot(), "not the same");
+    let settings = LevelSettings::count();
+    let mut process = LevelDetector::new(settings);
+    for sample in 0..300_u32 {
+        let at = Timestamp::from_seconds(1_700_000_000.0 + 5.0 * f64::from(sample));
+        process.observe(at, f64::from(20 + sample), Some(f64::from(500 * sample)));
+        let present: Vec<_> = process.life(7).into_iter().collect();
+        for detector in [&mut detector, &mut again] {
+            detector.judge(at, &present, &settings);
+        }
+    }
+    if let Some(life) = process.life(8) {
+        detector.ended(life);
+        again.ended(life);
+    }
+    assert!(
+        detector.snapshot() == again.snapshot(),
+        "they went different ways"
+    );
+    let _verdict = detector.verdict(&settings);
 }
 
 fn level(mut detector: LevelDetector) {

@@ -105,8 +105,13 @@ impl Basis {
                     columns: count + 1,
                 });
             }
-            // The more negative one goes; where nothing could be solved, the running mean.
-            used[usize::from(shares[1] <= shares[0])] = false;
+            // The more negative one goes; where nothing could be solved, the running mean. One goes in any case, for
+            // what is no number is not negative either.
+            let goes = match used {
+                [true, true] => usize::from(shares[1] <= shares[0]),
+                [first, _] => usize::from(!first),
+            };
+            used[goes] = false;
         }
     }
 

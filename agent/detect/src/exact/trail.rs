@@ -31,7 +31,7 @@ impl Trail {
     /// Adds a sample, later than all before. The newest is always kept.
     pub(super) fn push(&mut self, at: Timestamp, value: f64) {
         let point = Point { at, value };
-        self.skipped += 1;
+        self.skipped = self.skipped.saturating_add(1);
         match self.points.last_mut() {
             Some(last) if self.skipped < self.spacing => *last = point,
             _ => {

@@ -170,7 +170,7 @@ impl Conviction {
                 1.0
             };
         let held = self.excess.max(low - least_baseline) >= RELEASED_SHARE * self.peak_excess;
-        self.calm = if held { 0 } else { self.calm + 1 };
+        self.calm = if held { 0 } else { self.calm.saturating_add(1) };
         self.calm >= CALM_BUCKETS
     }
 

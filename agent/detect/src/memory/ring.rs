@@ -44,6 +44,18 @@ impl Open {
         samples: 0,
     };
 
+    fn is_finite(&self) -> bool {
+        [
+            self.minimum,
+            self.maximum,
+            self.sum,
+            self.load,
+            self.load_seconds,
+        ]
+        .iter()
+        .all(|number| number.is_finite())
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
         self.minimum = self.minimum.min(other.minimum);
         self.maximum = self.maximum.max(other.maximum);
@@ -179,6 +191,7 @@ impl Ring {
             })
         })?;
         ring.open = open.unwrap_or(Open::EMPTY);
+        let mut numbers = open.is_none_or(|open| open.is_finite());
         for slot in 0..BUCKETS {
             ring.samples[slot] = reader.u16()?;
             if ring.samples[slot] > 0 {
@@ -189,8 +202,12 @@ impl Ring {
                     &mut ring.load,
                 ] {
                     column[slot] = reader.f32()?;
+                    numbers &= column[slot].is_finite();
                 }
             }
+        }
+        if !numbers {
+            return Err(reader.damaged());
         }
         Ok(ring)
     }

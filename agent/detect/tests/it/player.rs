@@ -155,7 +155,11 @@ pub(crate) struct Outcome {
 }
 
 /// Plays a workload to the end or, with `first_only`, until the first alert.
-pub(crate) fn play(mut workload: Workload, first_only: bool, rule: &mut impl Rule) -> Outcome {
+pub(crate) fn play(
+    mut workload: Workload,
+    first_only: bool,
+    rule: &mut (impl Rule + ?Sized),
+) -> Outcome {
     let mut outcome = Outcome::default();
     // First and last scrape of each instance until its alert.
     let mut watched: Vec<(f64, f64)> = Vec::new();
