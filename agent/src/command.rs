@@ -1,10 +1,16 @@
 //! The command line.
 
+mod audit;
+mod moment;
+
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
+
+pub use audit::AuditOptions;
+pub use moment::{Moment, MomentError};
 
 /// Watches services with a Prometheus endpoint and pages when something they hold grows without bound.
 #[derive(Debug, Parser)]
@@ -36,6 +42,9 @@ pub enum Action {
     /// Judges a history as `run` would have judged it, faster than time, and shows what would have fired. Sends and
     /// stores nothing.
     Replay(ReplayOptions),
+    /// Judges the history of a whole fleet in a store of Prometheus' kind, and grades the judgement against the deaths in
+    /// it, before anything is installed. Reads only, four questions at a time.
+    Audit(AuditOptions),
     /// Reports every mistake in a configuration, each with its key and line, and exits 64 if there is one. Binds and
     /// sends nothing.
     Check {

@@ -20,6 +20,7 @@
 //! - [`engine`]: scrapes in, effects out: the functional core of the agent.
 //! - [`history`]: what was measured before, slice by slice.
 //! - [`replay`]: the engine over a history.
+//! - [`audit`]: a fleet's history, graded against its own deaths.
 //! - [`workload`]: what stays when processes are replaced.
 //! - [`incident`]: one leak, from its conviction to its end.
 //! - [`diagnosis`]: from what leaks to which mistake it looks like.
@@ -36,6 +37,7 @@
 
 pub mod agent;
 pub mod alert;
+pub mod audit;
 pub mod catalogue;
 pub mod clock;
 pub mod command;

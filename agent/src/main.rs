@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             }
             done => done.map(drop).map_err(Into::into),
         },
+        Action::Audit(options) => leak_agent::audit::run(options).map_err(Into::into),
         Action::Check { config } => check(config),
         Action::Run { config, log_format } => run(config, *log_format),
     };

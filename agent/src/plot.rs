@@ -13,7 +13,7 @@ mod theme;
 
 use plotters::prelude::*;
 
-use crate::quantity::{Unit, duration, time_of_day};
+use crate::quantity::{Unit, duration, moment, time_of_day};
 
 /// What one bucket of history saw. Times in unix seconds, values in the series' unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -237,7 +237,7 @@ fn describe(plot: &Plot, frame: &Frame) -> String {
         Some(last) => text.push_str(&format!(
             "{} at {} UTC",
             plot.unit.text(last.value),
-            time_of_day(last.at)
+            when(last.at, frame)
         )),
         None => text.push_str("No history yet"),
     }
@@ -245,7 +245,7 @@ fn describe(plot: &Plot, frame: &Frame) -> String {
         text.push_str(&format!(", {}", plot.unit.growth(fit.slope)));
     }
     if let Some(onset) = plot.onset {
-        text.push_str(&format!(", since {} UTC", time_of_day(onset)));
+        text.push_str(&format!(", since {} UTC", when(onset, frame)));
     }
     match (plot.limit, frame.crossing) {
         (Some(limit), Some(crossing)) => text.push_str(&format!(
@@ -265,6 +265,16 @@ fn describe(plot: &Plot, frame: &Frame) -> String {
     }
     text.push('.');
     text
+}
+
+/// A moment within the frame: with its day where the frame holds more than one.
+fn when(at: f64, frame: &Frame) -> String {
+    if frame.to - frame.from > 86_400.0 {
+        let text = moment(at);
+        text.strip_suffix(" UTC").unwrap_or(&text).to_owned()
+    } else {
+        time_of_day(at)
+    }
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;

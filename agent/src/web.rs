@@ -13,7 +13,7 @@ mod page;
 mod shell;
 mod suspects;
 mod view;
-mod words;
+pub(crate) mod words;
 
 pub(crate) use listener::serve;
 pub(crate) use page::router;

@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Chart, Drawn, Frame, Plot, theme};
-use crate::quantity::{duration, time_of_day};
+use crate::quantity::duration;
 
 /// A few words at a point.
 struct Label {
@@ -43,7 +43,7 @@ fn moment_labels(plot: &Plot, frame: &Frame) -> Vec<Label> {
     let mut labels = Vec::new();
     if let Some(onset) = plot.onset.filter(|onset| *onset >= frame.from) {
         labels.push(Label {
-            text: format!("since {}", time_of_day(onset)),
+            text: format!("since {}", super::when(onset, frame)),
             at: onset,
             value: row(0),
             colour: theme::ONSET,
@@ -106,8 +106,18 @@ fn limit_labels(plot: &Plot, frame: &Frame) -> Vec<Label> {
             true,
         )];
     }
-    let mut labels = vec![label(text, frame.from, limit, VPos::Bottom, false)];
-    if let Some(crossing) = frame.crossing.filter(|crossing| *crossing <= frame.to) {
+    let crossing = frame.crossing.filter(|crossing| *crossing <= frame.to);
+    let mut moments = plot
+        .onset
+        .into_iter()
+        .chain(plot.marks.iter().map(|mark| mark.at));
+    let is_crowded = moments.any(|at| (0.0..0.25).contains(&frame.share(at)));
+    let mut labels = vec![if is_crowded && crossing.is_none() {
+        label(text, frame.to, limit, VPos::Bottom, true)
+    } else {
+        label(text, frame.from, limit, VPos::Bottom, false)
+    }];
+    if let Some(crossing) = crossing {
         let text = format!("runs out in {}", duration(crossing - plot.now));
         labels.push(label(text, crossing, limit, VPos::Bottom, true));
     }

@@ -5,7 +5,7 @@ use crate::diagnosis::Cause;
 use crate::incident::{End, Incident, SignalKind, State, Witness};
 
 /// What it looks like, as a sentence.
-pub(super) fn cause(cause: Cause) -> String {
+pub(crate) fn cause(cause: Cause) -> String {
     format!("It looks like this: {}", text::cause_sentence(cause))
 }
 
@@ -19,7 +19,7 @@ pub(super) fn headline(incident: &Incident) -> String {
 }
 
 /// What leaks where, in a few words: `gateway: fan-out tasks towards social on /home/{id}`.
-pub(super) fn subject(incident: &Incident) -> String {
+pub(crate) fn subject(incident: &Incident) -> String {
     let things = signal(
         text::carrier_kind(incident),
         &incident.signal,
@@ -42,12 +42,12 @@ pub(super) fn subject(incident: &Incident) -> String {
 }
 
 /// Whether the signal is a level, and not a rate of closing: only a level has a growth and a future.
-pub(super) fn is_level(incident: &Incident) -> bool {
+pub(crate) fn is_level(incident: &Incident) -> bool {
     text::carrier_kind(incident) != SignalKind::Churn
 }
 
 /// Where an incident stands, as a sentence without a full stop.
-pub(super) fn state(state: State) -> &'static str {
+pub(crate) fn state(state: State) -> &'static str {
     match state {
         State::Growing => "growing",
         State::Stalled => "held, not growing",
