@@ -12,6 +12,7 @@ mod playing;
 mod roster;
 mod saved;
 mod series;
+mod siblings;
 mod sightings;
 mod target;
 mod traffic;
@@ -39,6 +40,7 @@ use crate::discovery::Target;
 use crate::engine::overrides::{Met, Overrides};
 use crate::engine::playing::{Playing, Wish};
 use crate::engine::roster::Roster;
+use crate::engine::siblings::Comparison;
 use crate::engine::target::{Brought, Dropped, TargetState, Terms};
 use crate::incident::{
     Book, BookSettings, Change, Incident, IncidentId, Listed, SignalKind, Witness,
@@ -69,6 +71,8 @@ pub struct Engine {
     overrides: Overrides,
     overrides_in_force: usize,
     targets: Roster,
+    /// What the lives and instances of each workload say together.
+    comparison: Comparison,
     /// Series watched, of all targets.
     watched: usize,
     book: Book,
@@ -113,6 +117,7 @@ impl Engine {
             overrides_in_force: overrides.in_force(now),
             overrides,
             targets: Roster::default(),
+            comparison: Comparison::default(),
             watched: 0,
             book: Book::new(
                 book_settings(config, slowest.unwrap_or(interval)),
@@ -138,7 +143,9 @@ impl Engine {
             engine.list(target);
         }
         for saved in detectors.targets {
-            if let Some(state) = engine.targets.get_mut(&saved.target) {
+            if Comparison::stored_workload(&saved).is_some() {
+                engine.comparison.restore(saved, &engine.targets);
+            } else if let Some(state) = engine.targets.get_mut(&saved.target) {
                 state.restore(saved, now);
             }
         }
@@ -185,6 +192,10 @@ impl Engine {
         };
         let dropped = take(state, &terms);
         self.watched = self.watched + state.series_count() - before;
+        let ended = state.take_ended();
+        if !ended.is_empty() {
+            self.comparison.ended(&state.workload, ended);
+        }
         for (reason, count) in [
             ("target_limit", dropped.target_limit),
             ("series_limit", dropped.series_limit),
@@ -221,6 +232,7 @@ impl Engine {
     /// Judges anew what may have changed.
     pub fn evaluate(&mut self, now: Timestamp) -> Effects {
         self.renew_terms(now);
+        self.comparison.judge(now, &mut self.targets);
         let mut changes: Vec<(IncidentId, Change)> = Vec::new();
         let judged = self.workloads_to_judge();
         for workload in &judged {
@@ -310,7 +322,12 @@ impl Engine {
             alerts: self.alerts.iter().cloned().collect(),
             detectors: Some(SavedDetectors {
                 divisor: Some((self.budget.divisor, self.divisor_since)),
-                targets: self.targets.values().map(TargetState::save).collect(),
+                targets: self
+                    .targets
+                    .values()
+                    .map(TargetState::save)
+                    .chain(self.comparison.save())
+                    .collect(),
             }),
         }
     }
@@ -358,6 +375,11 @@ impl Engine {
         let Some(incident) = self.book.get(id) else {
             return;
         };
+        self.comparison
+            .forget(now, &incident.workload, |(signal, labels)| {
+                let label = |name| labels.get(name);
+                incident.is_carried_by(signal, label("resource"), label("upstream"))
+            });
         for key in incident.instances.keys() {
             let Some(state) = self.targets.get_mut(key) else {
                 continue;

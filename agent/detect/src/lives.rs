@@ -50,6 +50,8 @@ pub struct Lives {
     tested_at: Option<Timestamp>,
     /// How long after that the next test is due.
     interval_seconds: f64,
+    /// Lives that ended before are of no interest: they belong to what is over.
+    since: Option<Timestamp>,
     passes: u8,
     state: State,
 }
@@ -80,10 +82,10 @@ impl Lives {
 
     /// Takes a life that has ended. Two of the same instance that began at the same time are one.
     pub fn ended(&mut self, life: Life) {
-        let same = |own: &Life| {
-            own.instance == life.instance && (own.began, own.from) == (life.began, life.from)
-        };
-        self.ended.retain(|own| !same(own));
+        if self.since.is_some_and(|since| life.until <= since) {
+            return;
+        }
+        self.ended.retain(|own| !is_same(own, &life));
         let place = self
             .ended
             .partition_point(|own| (own.from, own.instance) <= (life.from, life.instance));
@@ -109,6 +111,19 @@ impl Lives {
             .is_none_or(|at| now < at || now - at >= self.interval_seconds)
     }
 
+    /// When the next test is due; `None` before the first.
+    pub fn next_test(&self) -> Option<Timestamp> {
+        self.tested_at.map(|at| at.shifted(self.interval_seconds))
+    }
+
+    /// Begins anew: what was before is over, and counts no more.
+    pub fn forget(&mut self, now: Timestamp) {
+        *self = Self {
+            since: Some(now),
+            ..Self::default()
+        };
+    }
+
     /// Judges all lives, those that go on among them. Does nothing before a test is due.
     ///
     /// `present`: of the instances that are there now, in any order.
@@ -116,6 +131,9 @@ impl Lives {
         if !self.is_due(now) {
             return;
         }
+        // What was taken for ended, and goes on, has only been out of sight.
+        self.ended
+            .retain(|own| !present.iter().any(|life| is_same(own, life)));
         let mut present: Vec<&Life> = present.iter().collect();
         present.sort_by(|a, b| {
             (b.seconds().total_cmp(&a.seconds())).then_with(|| a.instance.cmp(&b.instance))
@@ -127,9 +145,7 @@ impl Lives {
             (median / TESTS_A_LIFE).clamp(TEST_INTERVAL_SECONDS.0, TEST_INTERVAL_SECONDS.1);
         if let State::Convicted(conviction) = &mut self.state {
             if conviction.follow(&self.ended, &present, settings) {
-                self.state = State::Quiet;
-                self.ended.clear();
-                self.passes = 0;
+                self.forget(now);
             }
             return;
         }
@@ -209,10 +225,20 @@ impl Lives {
         }
     }
 
+    /// Whether its lives have been convicted before and have been flat since.
+    pub fn is_acquitted(&self) -> bool {
+        self.since.is_some() && self.state == State::Quiet
+    }
+
     /// Number of ended lives that are remembered.
     pub fn remembered(&self) -> usize {
         self.ended.len()
     }
+}
+
+/// Whether two profiles are of the same life.
+fn is_same(one: &Life, other: &Life) -> bool {
+    (one.instance, one.began) == (other.instance, other.began)
 }
 
 fn median_seconds<'a>(lives: impl Iterator<Item = &'a Life>) -> f64 {

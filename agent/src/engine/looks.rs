@@ -108,6 +108,16 @@ fn of_held(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
     }
 }
 
+/// Whether a process that began after the conviction stands higher than it did before under such a load, or none can be
+/// compared yet: its detector may have no case against it, but flat it is not.
+fn has_risen(incident: &Incident, state: &TargetState, series: &Series) -> bool {
+    let life = series.life(state.number);
+    let Some((life, settings)) = life.zip(series.settings()) else {
+        return false;
+    };
+    life.began > incident.convicted_at && life.has_risen(&settings) != Some(false)
+}
+
 /// A level: what its detector says.
 fn of_level(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
     let carriers: Vec<&Series> = state
@@ -125,6 +135,7 @@ fn of_level(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
                 clear = Some(false);
                 excess += case.excess;
             }
+            Verdict::Healthy if has_risen(incident, state, series) => {}
             Verdict::Healthy => clear = clear.or(Some(true)),
             // Too little is known, or it still grows for an innocent reason: not clear, and no new proof either.
             Verdict::Undecided(_) if clear == Some(true) => clear = None,

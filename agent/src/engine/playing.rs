@@ -64,6 +64,10 @@ impl Engine {
 
     /// Takes a target off the list: nothing of it has been seen since `since`.
     pub fn unlist(&mut self, target: TargetIndex, since: Timestamp) {
+        if let Some(state) = self.targets.at(target) {
+            self.comparison
+                .ended(&state.workload, state.lives().collect());
+        }
         self.targets.unlist(target, since);
     }
 

@@ -141,6 +141,21 @@ impl Roster {
         states.filter_map(|index| self.at(*index)).collect()
     }
 
+    /// The numbers of the listed targets of a workload, in the order of their labels.
+    pub(super) fn indices_of(&self, workload: &Labels) -> Vec<TargetIndex> {
+        let listed = self.workloads.get(workload).map(|own| own.listed.values());
+        listed.into_iter().flatten().copied().collect()
+    }
+
+    /// Every workload.
+    pub(super) fn workloads(&self) -> impl Iterator<Item = &Labels> {
+        self.workloads.keys()
+    }
+
+    pub(super) fn knows_workload(&self, workload: &Labels) -> bool {
+        self.workloads.contains_key(workload)
+    }
+
     /// Whether no target of a workload is listed.
     pub(super) fn lists_none(&self, workload: &Labels) -> bool {
         self.workloads

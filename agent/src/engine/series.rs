@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use leak_detect::{
-    Budget, Evidence, ExactDetector, LevelDetector, LevelSettings, RestoreError, Timestamp, Verdict,
+    Budget, Evidence, ExactDetector, LevelDetector, LevelSettings, Life, RestoreError, Timestamp,
+    Undecided, Verdict,
 };
 
 use crate::catalogue::{Exact, LevelSpec};
@@ -18,9 +19,26 @@ pub(super) struct Series {
     pub(super) kind: SignalKind,
     pub(super) value: f64,
     pub(super) seen_at: Timestamp,
+    /// Between the last two samples, in seconds.
+    pub(super) step_seconds: f64,
+    /// Its signal, and its labels less those of its target: what it shares with its siblings in other instances.
+    pub(super) name: (Arc<str>, Labels),
+    /// What the other lives and instances of its workload say of it.
+    pub(super) told: Option<Told>,
     /// The overrides whose labels and signals it meets, by their place in the configuration.
     pub(super) overrides: Vec<usize>,
     detector: Detector,
+}
+
+/// What the other lives and instances of a workload say of one series.
+#[derive(Clone, Debug)]
+pub(super) enum Told {
+    /// It leaks as its siblings do.
+    Leaks(Box<Evidence>),
+    /// Its siblings were convicted, and its process, which began then, is too young to be acquitted.
+    Young(Timestamp),
+    /// Its siblings were convicted, and have been flat for long enough since: it need not learn by itself first.
+    Flat,
 }
 
 #[derive(Clone, Debug)]
@@ -83,11 +101,14 @@ impl Series {
         detector: Detector,
     ) -> Self {
         Self {
+            name: (Arc::clone(&signal), labels.clone()),
+            told: None,
             signal,
             labels,
             kind,
             value: 0.0,
             seen_at: Timestamp::default(),
+            step_seconds: 0.0,
             overrides,
             detector,
         }
@@ -117,6 +138,9 @@ impl Series {
             return;
         }
         self.value = value;
+        if self.seen_at > Timestamp::default() {
+            self.step_seconds = scraped_at - self.seen_at;
+        }
         self.seen_at = scraped_at;
         match &mut self.detector {
             Detector::Exact { detector, floor } => {
@@ -131,37 +155,68 @@ impl Series {
 
     /// The process that owns it began anew.
     pub(super) fn restarted(&mut self, at: Timestamp) {
+        if matches!(self.told, Some(Told::Leaks(_) | Told::Young(_))) {
+            self.told = Some(Told::Young(at));
+        }
         match &mut self.detector {
             Detector::Exact { detector, .. } => detector.restarted(at),
             Detector::Level { detector, .. } => detector.restarted(at),
         }
     }
 
-    /// What its detector says.
+    /// What its detector says, or where that does not convict, its siblings.
     pub(super) fn verdict(&self) -> Verdict {
-        match &self.detector {
+        let own = match &self.detector {
             Detector::Exact { detector, .. } => detector.verdict(),
             Detector::Level { detector, .. } => detector.verdict(),
+        };
+        match (own, &self.told) {
+            (own @ Verdict::Leaking(_), _) | (own, None) => own,
+            (_, Some(Told::Leaks(case))) => Verdict::Leaking(Evidence::clone(case)),
+            (_, Some(Told::Young(at))) => Verdict::Undecided(Undecided::Restarted { at: *at }),
+            (Verdict::Undecided(Undecided::Learning { .. }), Some(Told::Flat)) => Verdict::Healthy,
+            (own, Some(Told::Flat)) => own,
         }
     }
 
     /// The case of a standing conviction; without `words`, what was ruled out is left out.
     pub(super) fn case(&self, words: bool) -> Option<Evidence> {
-        match (&self.detector, words) {
+        let own = match (&self.detector, words) {
             (Detector::Exact { detector, .. }, false) => detector.case(),
             (Detector::Level { detector, .. }, false) => detector.case(),
             (_, true) => match self.verdict() {
                 Verdict::Leaking(evidence) => Some(evidence),
                 Verdict::Healthy | Verdict::Undecided(_) => None,
             },
+        };
+        match (own, &self.told) {
+            (None, Some(Told::Leaks(case))) => Some(Evidence::clone(case)),
+            (own, _) => own,
         }
     }
 
-    /// Whether it is convicted.
+    /// Whether it is convicted, by its detector or its siblings.
     pub(super) fn is_leaking(&self) -> bool {
-        match &self.detector {
+        let own = match &self.detector {
             Detector::Exact { detector, .. } => detector.is_leaking(),
             Detector::Level { detector, .. } => detector.is_leaking(),
+        };
+        own || matches!(self.told, Some(Told::Leaks(_)))
+    }
+
+    /// The present life of its process, under the number of its instance; none of an exact count.
+    pub(super) fn life(&self, instance: u64) -> Option<Life> {
+        match &self.detector {
+            Detector::Exact { .. } => None,
+            Detector::Level { detector, .. } => detector.life(instance),
+        }
+    }
+
+    /// The settings by which a level is judged.
+    pub(super) fn settings(&self) -> Option<LevelSettings> {
+        match &self.detector {
+            Detector::Exact { .. } => None,
+            Detector::Level { detector, .. } => Some(*detector.settings()),
         }
     }
 

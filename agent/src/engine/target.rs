@@ -18,6 +18,7 @@ use crate::discovery::Target;
 use crate::engine::overrides::Met;
 use crate::engine::saved::{SavedSeries, SavedTarget};
 use crate::engine::series::{Series, shared};
+use crate::engine::siblings::SeriesName;
 use crate::engine::target::readings::Reading;
 use crate::engine::target::slots::Slots;
 use crate::engine::traffic::Traffic;
@@ -40,10 +41,14 @@ pub(super) struct TargetState {
     pub(super) target: Arc<Target>,
     /// The target's labels in exposition syntax.
     pub(super) key: Arc<str>,
+    /// The target as a number: a hash of its key, the same on any machine.
+    pub(super) number: u64,
     pub(super) workload: Labels,
     pub(super) health: Health,
     pub(super) last_success: Option<Timestamp>,
     life: Option<Life>,
+    /// Lives of its levels that have ended and were not taken yet.
+    ended: Vec<(SeriesName, leak_detect::Life)>,
     slots: Slots,
     traffic: BTreeMap<Arc<str>, Traffic>,
     /// What the last scrape said beside its levels.
@@ -128,8 +133,11 @@ pub(super) struct Terms<'a> {
 
 impl TargetState {
     pub(super) fn new(target: Arc<Target>, workload: Labels) -> Self {
+        let key: Arc<str> = Arc::from(target.labels.to_string());
         Self {
-            key: Arc::from(target.labels.to_string()),
+            number: fnv(&key),
+            ended: Vec::new(),
+            key,
             target,
             workload,
             health: Health::default(),
@@ -284,6 +292,9 @@ impl TargetState {
         if restarted {
             self.restored_life_over = Some(began);
             for series in self.slots.judged_mut() {
+                if let Some(life) = series.life(self.number) {
+                    self.ended.push((series.name.clone(), life));
+                }
                 series.restarted(began);
             }
             self.recount();
@@ -375,7 +386,12 @@ impl TargetState {
         } else {
             self.life.map(|life| life.began)
         };
+        let target = &self.target.labels;
+        series.name.1 = series.labels.retain(|name| !target.contains(name));
         if let Some(began) = began {
+            if restored && let Some(life) = series.life(self.number) {
+                self.ended.push((series.name.clone(), life));
+            }
             series.restarted(began);
         }
         if let Some(last) = self
@@ -437,6 +453,17 @@ impl TargetState {
         self.slots.judged()
     }
 
+    /// The lives of its levels that have ended since this was asked last.
+    pub(super) fn take_ended(&mut self) -> Vec<(SeriesName, leak_detect::Life)> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// The lives of its levels that go on.
+    pub(super) fn lives(&self) -> impl Iterator<Item = (SeriesName, leak_detect::Life)> {
+        self.series()
+            .filter_map(|series| Some((series.name.clone(), series.life(self.number)?)))
+    }
+
     /// Changes every series.
     pub(super) fn change_series(&mut self, change: impl FnMut(&mut Series)) {
         self.slots.judged_mut().for_each(change);
@@ -486,4 +513,11 @@ impl TargetState {
 /// The account of a ledger's series: resource and upstream.
 fn account(labels: &Labels) -> Option<(Arc<str>, Option<Arc<str>>)> {
     Some((shared(labels, "resource")?, shared(labels, "upstream")))
+}
+
+/// 64 bits of FNV-1a.
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }

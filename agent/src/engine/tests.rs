@@ -7,4 +7,5 @@ mod restarts;
 mod terms;
 mod texts;
 mod urgency;
+mod workloads;
 pub(crate) mod world;

@@ -29,6 +29,10 @@ const LONGEST_CONFIRMATION: Duration = Duration::from_secs(3600);
 /// To show that one in N is no longer leaked takes 3 N without a leak (the rule of three, at 95 %).
 const RULE_OF_THREE: f64 = 3.0;
 
+/// By so much more may a day do than its mean, and so many times the work that convicted must have been done.
+const UNEVEN: f64 = 3.0;
+const MORE_WORK: f64 = 1.5;
+
 /// A successor whose work is not counted must stay flat for so many times as long as the leak took to be convicted.
 const FLAT_WITHOUT_WORK: f64 = 2.0;
 
@@ -62,11 +66,27 @@ pub struct Instance {
     clear_scrapes: u32,
     /// Work done when it became clear, in the process that was looked at then.
     work_when_clear: f64,
+    /// Work that successors have done without a leak.
+    #[serde(default)]
+    flat: Option<Flat>,
     /// When the work needed had been done.
     #[serde(with = "stored::time_or_none")]
     work_done_at: Option<Timestamp>,
     /// Its target is no longer listed: work done since then by the workload's other targets.
     unlisted: Option<Unlisted>,
+}
+
+/// Work that the successors of a leaking process have done without a leak, one after the other: each may be too short
+/// to show enough by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Flat {
+    #[serde(with = "stored::time")]
+    since: Timestamp,
+    /// The process that was looked at last, and its counter of work then.
+    #[serde(with = "stored::time")]
+    life_began: Timestamp,
+    mark: f64,
+    work: f64,
 }
 
 /// An instance whose target is no longer listed.
@@ -124,6 +144,7 @@ impl Instance {
             clear_since: None,
             clear_scrapes: 0,
             work_when_clear: 0.0,
+            flat: None,
             work_done_at: None,
             unlisted: None,
         }
@@ -148,6 +169,7 @@ impl Instance {
         self.cleared = None;
         self.clear_since = None;
         self.clear_scrapes = 0;
+        self.flat = None;
         self.work_done_at = None;
         if let Some(work) = look.work {
             self.work_needed = Some(
@@ -172,9 +194,32 @@ impl Instance {
             if !leak.needs_work || worked >= CHURN_CLOSES {
                 self.cleared = Some(End::Released);
             }
-        } else if self.is_acquitted(look.at, look.work, look.life_began, leak) {
-            self.cleared = Some(End::Replaced);
+        } else {
+            let (since, work) = self.flat_so_far(look);
+            if self.is_acquitted(look.at, work, since, leak) {
+                self.cleared = Some(End::Replaced);
+            }
         }
+    }
+
+    /// Since when its successors have been flat, and the work that they have done.
+    fn flat_so_far(&mut self, look: &Look) -> (Timestamp, Option<f64>) {
+        let work = look.work.unwrap_or(0.0);
+        let flat = self.flat.get_or_insert(Flat {
+            since: look.life_began,
+            life_began: look.life_began,
+            mark: 0.0,
+            work: 0.0,
+        });
+        let is_same = look.life_began - flat.life_began <= START_TIME_JITTER_SECONDS;
+        flat.work += if is_same {
+            (work - flat.mark).max(0.0)
+        } else {
+            work
+        };
+        flat.life_began = look.life_began;
+        flat.mark = work;
+        (flat.since, look.work.map(|_| flat.work))
     }
 
     /// Whether a successor that began at `began` has shown enough by `at`.
@@ -269,12 +314,14 @@ impl Leak {
     }
 
     /// As much work as convicted the leak, and enough to tell the absence of a leak as rare as this one from luck.
-    /// Within one life, work is taken to have come evenly.
+    /// Within one life work comes unevenly: what a night and a day did on average, the day may have done in a third of the
+    /// time.
     fn work_needed(&self, look: &Look, work: f64, peak: f64) -> f64 {
         let life = (look.at - look.life_began).max(1e-3);
         let per_second = work / life;
         let since_onset = (look.at - self.onset.max(look.life_began)).max(0.0);
-        let convicted = per_second * (self.convicted_at - self.onset).clamp(0.0, life);
+        let to_conviction = (self.convicted_at - self.onset).clamp(0.0, life);
+        let convicted = MORE_WORK * (per_second * UNEVEN * to_conviction).min(work);
         let per_leaked = if peak > 0.0 {
             per_second * since_onset / peak
         } else {

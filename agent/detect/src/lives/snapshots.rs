@@ -20,6 +20,7 @@ impl Lives {
         }
         writer.option(self.tested_at, Writer::time);
         writer.f64(self.interval_seconds);
+        writer.option(self.since, Writer::time);
         writer.u8(self.passes);
         match &self.state {
             State::Quiet => writer.u8(0),
@@ -52,6 +53,7 @@ impl Lives {
         }
         let tested_at = reader.option(Reader::time)?;
         let interval_seconds = reader.f64()?;
+        let since = reader.option(Reader::time)?;
         let passes = reader.u8()?;
         let state = match reader.u8()? {
             0 => State::Quiet,
@@ -70,6 +72,7 @@ impl Lives {
             ended,
             tested_at,
             interval_seconds,
+            since,
             passes,
             state,
         })
