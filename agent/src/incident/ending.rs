@@ -29,9 +29,11 @@ const LONGEST_CONFIRMATION: Duration = Duration::from_secs(3600);
 /// To show that one in N is no longer leaked takes 3 N without a leak (the rule of three, at 95 %).
 const RULE_OF_THREE: f64 = 3.0;
 
-/// By so much more may a day do than its mean, and so many times the work that convicted must have been done.
-const UNEVEN: f64 = 3.0;
+/// Where levels are judged, so many times the work that convicted must have been done; and a life that has seen a night
+/// did its work unevenly, by so much more than the mean in its busiest part.
 const MORE_WORK: f64 = 1.5;
+const UNEVEN: f64 = 3.0;
+const UNEVEN_SECONDS: f64 = 12.0 * 3600.0;
 
 /// A successor whose work is not counted must stay flat for so many times as long as the leak took to be convicted.
 const FLAT_WITHOUT_WORK: f64 = 2.0;
@@ -314,14 +316,17 @@ impl Leak {
     }
 
     /// As much work as convicted the leak, and enough to tell the absence of a leak as rare as this one from luck.
-    /// Within one life work comes unevenly: what a night and a day did on average, the day may have done in a third of the
-    /// time.
+    /// Within one life, work is taken to have come evenly, unless it has seen a night.
     fn work_needed(&self, look: &Look, work: f64, peak: f64) -> f64 {
         let life = (look.at - look.life_began).max(1e-3);
         let per_second = work / life;
         let since_onset = (look.at - self.onset.max(look.life_began)).max(0.0);
         let to_conviction = (self.convicted_at - self.onset).clamp(0.0, life);
-        let convicted = MORE_WORK * (per_second * UNEVEN * to_conviction).min(work);
+        let mut convicted = per_second * to_conviction;
+        if !self.is_exact {
+            let uneven = if life >= UNEVEN_SECONDS { UNEVEN } else { 1.0 };
+            convicted = (MORE_WORK * uneven * convicted).min(MORE_WORK * work);
+        }
         let per_leaked = if peak > 0.0 {
             per_second * since_onset / peak
         } else {
