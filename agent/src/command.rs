@@ -2,15 +2,17 @@
 
 mod audit;
 mod moment;
+mod replay;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 pub use audit::AuditOptions;
 pub use moment::{Moment, MomentError};
+pub use replay::ReplayOptions;
 
 /// Watches services with a Prometheus endpoint and pages when something they hold grows without bound.
 #[derive(Debug, Parser)]
@@ -41,7 +43,7 @@ pub enum Action {
     },
     /// Judges a history as `run` would have judged it, faster than time, and shows what would have fired. Sends and
     /// stores nothing.
-    Replay(ReplayOptions),
+    Replay(Box<ReplayOptions>),
     /// Judges the history of a whole fleet in a store of Prometheus' kind, and grades the judgement against the deaths in
     /// it, before anything is installed. Reads only, four questions at a time.
     Audit(AuditOptions),
@@ -52,26 +54,6 @@ pub enum Action {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-}
-
-/// What is replayed, and what is shown of it.
-#[derive(Debug, Clone, Args)]
-pub struct ReplayOptions {
-    /// A file of samples with timestamps, in any order: OpenMetrics or Prometheus' text format, plain or gzipped.
-    #[arg(long, value_name = "FILE")]
-    pub openmetrics: PathBuf,
-    /// The agent's configuration: `signals`, `overrides`, `workload_by`, `limits` and the terms of `alerting` apply.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Where verdict lines go, one JSON object for each change of an alert; `-` is standard output.
-    #[arg(long, value_name = "FILE")]
-    pub verdicts: Option<PathBuf>,
-    /// Exits 3 where an alert fired: a gate for soak tests.
-    #[arg(long)]
-    pub fail_on_leak: bool,
-    /// Divides the budget of false alerts by so many watched series instead of those of the history.
-    #[arg(long, value_name = "N")]
-    pub series: Option<u64>,
 }
 
 /// How log lines are written.

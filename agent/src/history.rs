@@ -6,6 +6,8 @@
 //! [`replay`](crate::replay)'s.
 
 pub mod openmetrics;
+pub mod selector;
+mod sort;
 pub mod store;
 
 use std::collections::HashMap;

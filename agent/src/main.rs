@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use leak_agent::agent::Agent;
-use leak_agent::command::{Action, CommandLine, LogFormat};
+use leak_agent::command::{Action, CommandLine, LogFormat, ReplayOptions};
 use leak_agent::config::{Config, ConfigError};
+use leak_agent::replay::ReplayError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// `EX_USAGE` of sysexits.h: the command line or the configuration is wrong.
@@ -23,11 +24,9 @@ fn main() -> ExitCode {
         }
     };
     let done = match &line.action {
-        Action::Replay(options) => match leak_agent::replay::run(options) {
-            Ok(outcome) if options.fail_on_leak && outcome.has_fired => {
-                return ExitCode::from(LEAK);
-            }
-            done => done.map(drop).map_err(Into::into),
+        Action::Replay(options) => match replay(options) {
+            Ok(has_failed) if has_failed => return ExitCode::from(LEAK),
+            done => done.map(drop),
         },
         Action::Audit(options) => leak_agent::audit::run(options).map_err(Into::into),
         Action::Check { config } => check(config),
@@ -37,13 +36,28 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     eprintln!("leak-agent: {error:#}");
-    ExitCode::from(if error.is::<ConfigError>() { USAGE } else { 1 })
+    let is_usage = error.is::<ConfigError>()
+        || error
+            .downcast_ref::<ReplayError>()
+            .is_some_and(ReplayError::is_usage);
+    ExitCode::from(if is_usage { USAGE } else { 1 })
 }
 
 fn check(path: &Path) -> anyhow::Result<()> {
     Config::load(path)?;
     println!("{}: no mistakes", path.display());
     Ok(())
+}
+
+/// Whether the replay was to fail on a leak, and saw one.
+fn replay(options: &ReplayOptions) -> anyhow::Result<bool> {
+    let outcome = leak_agent::replay::run(options)?;
+    if options.fail_on_leak {
+        for alert in &outcome.fired {
+            eprintln!("leak-agent: fired: {alert}");
+        }
+    }
+    Ok(options.fail_on_leak && !outcome.fired.is_empty())
 }
 
 fn run(path: &Path, log_format: LogFormat) -> anyhow::Result<()> {

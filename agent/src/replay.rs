@@ -5,7 +5,10 @@
 //! nothing and asks nobody; what it gives out are the changes of alerts, and the engine itself to be looked at. Time at
 //! which nothing at all was measured is passed over: it says nothing about anybody.
 
+mod explain;
+mod progress;
 mod run;
+mod table;
 mod targets;
 mod verdicts;
 
@@ -25,6 +28,7 @@ use crate::history::{SeriesIndex, SeriesTable, Slice};
 use crate::labels::Labels;
 use crate::replay::targets::Targets;
 
+pub use explain::PictureError;
 pub use run::{Outcome, ReplayError, run};
 pub(crate) use targets::{UP, USUAL_LABELS};
 pub use verdicts::VerdictLine;
@@ -142,6 +146,11 @@ impl Player {
         }
         self.has_news = true;
         lines
+    }
+
+    /// Up to `until` it is not known who was there: nobody is taken to have been away.
+    pub fn excuse(&mut self, until: Timestamp) {
+        self.targets.excuse(until);
     }
 
     /// The evaluations that are due before `at`.

@@ -78,6 +78,11 @@ impl<'a> SeriesView<'a> {
         self.series.seen_at
     }
 
+    /// When its process began, as far as that is known.
+    pub fn life_began(&self) -> Option<Timestamp> {
+        self.state.life_began()
+    }
+
     /// What its detector says; costs about as much as one test.
     pub fn verdict(&self) -> Verdict {
         self.series.verdict()

@@ -63,7 +63,9 @@ pub(super) fn scan<'a>(
         name = cursor.braces(name, labels)?;
         series_end = cursor.at;
     }
-    let name = name.ok_or((ParseProblem::MetricName, 0))?;
+    let name = name
+        .or_else(|| name_among(line, labels))
+        .ok_or((ParseProblem::MetricName, 0))?;
     refuse_repeated_names(line, labels)?;
 
     cursor.skip_blanks();
@@ -85,6 +87,15 @@ pub(super) fn scan<'a>(
         Some(_) if time.is_none() => Err((ParseProblem::Timestamp, cursor.at)),
         Some(_) => Err((ParseProblem::EndOfLine, cursor.at)),
     }
+}
+
+/// The label `__name__` where no name stands before the braces, as `promtool tsdb dump` writes it.
+fn name_among(line: &str, labels: &mut Vec<Label>) -> Option<Text> {
+    let place = labels
+        .iter()
+        .position(|label| label.name.of(line) == "__name__")?;
+    let name = labels.remove(place).value;
+    (name.start < name.end).then_some(name)
 }
 
 fn timestamp(

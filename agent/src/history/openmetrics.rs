@@ -1,19 +1,23 @@
 //! Files of samples with timestamps: OpenMetrics, or Prometheus' text format, plain or gzipped, families in any order.
 //!
 //! A file is read once from its beginning to its end; only series that somebody wants are kept, as sixteen bytes a
-//! sample, and are then given out slice by slice in order of time. The numbering of the series, and so everything that
-//! is made of the slices, does not depend on the order of the file.
+//! sample in memory or, where there are too many, in a temporary file, and are then given out slice by slice in order
+//! of time. The numbering of the series, and so everything that is made of the slices, does not depend on the order of
+//! the file. A file that is damaged or incomplete is refused with the line: half a history would be judged wrongly.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use leak_detect::Timestamp;
 
-use crate::exposition::{Format, ParseError, Parser, RawSample};
+use crate::exposition::{Format, ParseError, ParseProblem, Parser, RawSample};
+use crate::history::sort::{Record, Sorted, Sorter};
 use crate::history::{Series, SeriesIndex, SeriesTable, Slice};
 use crate::labels::Labels;
 
@@ -44,10 +48,30 @@ pub struct Recording {
     pub extents: Vec<Extent>,
     /// What is to be told of it.
     pub notes: Notes,
-    records: Vec<Record>,
+    records: Sorted,
     base: Timestamp,
     /// From a record's series to the table's.
     order: Vec<SeriesIndex>,
+}
+
+/// How a file is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadSettings {
+    /// Bytes of memory for samples.
+    pub memory_bytes: usize,
+    /// Where they are sorted when there are more.
+    pub temporary_directory: PathBuf,
+}
+
+/// How far the reading of a file has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Bytes read of the file as it is on disk, and its length.
+    pub read_bytes: u64,
+    /// The file's length.
+    pub file_bytes: u64,
+    /// Bytes in the temporary file so far; zero where there is none.
+    pub temporary_bytes: u64,
 }
 
 /// What one series covers.
@@ -78,6 +102,8 @@ pub struct Notes {
     pub kept: u64,
     /// Samples of a series at a time at which it had one already: the first won. Complete after the last slice.
     pub duplicates: u64,
+    /// Bytes that were sorted on disk.
+    pub temporary_bytes: u64,
 }
 
 /// Why a file cannot be played.
@@ -98,8 +124,19 @@ pub enum ReadProblem {
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
     /// A line cannot be read.
-    #[error(transparent)]
+    #[error("{}", in_a_file(.0))]
     Parse(#[from] ParseError),
+    /// Samples could not be sorted on disk.
+    #[error(
+        "its samples do not fit into memory, and cannot be sorted in {}: {source}; --temporary-directory names another place, --memory allows more memory",
+        directory.display()
+    )]
+    Sort {
+        /// Where.
+        directory: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A sample that does not say when.
     #[error(
         "line {line}: {series} has no timestamp, and a history needs one for every sample: write it as the last word of the line, in seconds (OpenMetrics) or milliseconds (Prometheus' text format)"
@@ -128,14 +165,8 @@ pub enum ReadProblem {
     },
 }
 
-/// One sample: its time and series as one key, so that sorting compares whole numbers.
-#[derive(Clone, Copy, Debug)]
-struct Record {
-    key: u64,
-    value: f64,
-}
-
 struct Reading<'a> {
+    settings: &'a ReadSettings,
     wanted: &'a dyn Fn(&str) -> bool,
     series: Vec<Series>,
     extents: Vec<Extent>,
@@ -145,28 +176,38 @@ struct Reading<'a> {
     same: HashMap<Series, u32>,
     /// The series of the last line: most files name one many times in a row.
     last: (String, Option<u32>),
-    records: Vec<Record>,
+    records: Sorter,
     base: Timestamp,
     notes: Notes,
 }
 
-/// Reads a file; `wanted` says which metric families are kept.
+/// Reads a file; `wanted` says which metric families are kept, `progress` is told now and then how far it is.
 ///
 /// # Errors
 /// The first thing in it that cannot be played, with its line.
-pub fn read(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Recording, ReadError> {
-    let read = || -> Result<Recording, ReadProblem> {
-        let mut file = open(path)?;
+pub fn read(
+    path: &Path,
+    settings: &ReadSettings,
+    wanted: &dyn Fn(&str) -> bool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Recording, ReadError> {
+    let mut read = || -> Result<Recording, ReadProblem> {
+        let (mut file, position, file_bytes) = open(path)?;
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut filled = fill(&mut file, &mut chunk)?;
         let mut parser = Parser::new(format_of(&chunk[..filled]));
-        let mut reading = Reading::new(wanted);
+        let mut reading = Reading::new(settings, wanted);
         while filled > 0 {
             parser.feed(&chunk[..filled], &mut |sample| reading.take(&sample))?;
+            progress(Progress {
+                read_bytes: position.get(),
+                file_bytes,
+                temporary_bytes: reading.records.disk_bytes(),
+            });
             filled = fill(&mut file, &mut chunk)?;
         }
         parser.finish(&mut |sample| reading.take(&sample))?;
-        Ok(reading.finish())
+        reading.finish()
     };
     read().map_err(|problem| ReadError {
         path: path.to_owned(),
@@ -174,13 +215,55 @@ pub fn read(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Recording, Rea
     })
 }
 
-/// The file's text, decompressed where it begins as gzip does (RFC 1952).
-fn open(path: &Path) -> io::Result<Box<dyn Read>> {
-    let mut file = BufReader::with_capacity(CHUNK_BYTES, File::open(path)?);
-    if file.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-        return Ok(Box::new(flate2::bufread::MultiGzDecoder::new(file)));
+/// What is wrong with a line, in words for a file instead of a scrape.
+fn in_a_file(error: &ParseError) -> String {
+    match error.problem {
+        ParseProblem::NoEof => format!(
+            "line {}: the file ends without `# EOF`: it was cut off, or never finished; write it anew, or append that line if you know that it is whole",
+            error.line
+        ),
+        ParseProblem::Html => format!("line {}: this is HTML, not samples", error.line),
+        ParseProblem::Json => format!(
+            "line {}: this is JSON, not samples: OpenMetrics or Prometheus' text format with timestamps is read",
+            error.line
+        ),
+        _ => error.to_string(),
     }
-    Ok(Box::new(file))
+}
+
+/// A file that counts what was read of it.
+struct Counted {
+    file: File,
+    position: Rc<Cell<u64>>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.position.set(self.position.get() + read as u64);
+        Ok(read)
+    }
+}
+
+/// A text, how much of its file has been read, and the file's length.
+type Opened = (Box<dyn Read>, Rc<Cell<u64>>, u64);
+
+/// The file's text, decompressed where it begins as gzip does (RFC 1952).
+fn open(path: &Path) -> io::Result<Opened> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let position = Rc::new(Cell::new(0));
+    let counted = Counted {
+        file,
+        position: Rc::clone(&position),
+    };
+    let mut reader = BufReader::with_capacity(CHUNK_BYTES, counted);
+    let text: Box<dyn Read> = if reader.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        Box::new(flate2::bufread::MultiGzDecoder::new(reader))
+    } else {
+        Box::new(reader)
+    };
+    Ok((text, position, length))
 }
 
 /// Fills the buffer as far as there is something to read.
@@ -213,15 +296,16 @@ fn format_of(head: &[u8]) -> Format {
 }
 
 impl<'a> Reading<'a> {
-    fn new(wanted: &'a dyn Fn(&str) -> bool) -> Self {
+    fn new(settings: &'a ReadSettings, wanted: &'a dyn Fn(&str) -> bool) -> Self {
         Self {
+            settings,
             wanted,
             series: Vec::new(),
             extents: Vec::new(),
             known: HashMap::new(),
             same: HashMap::new(),
             last: (String::new(), None),
-            records: Vec::new(),
+            records: Sorter::new(settings.memory_bytes, &settings.temporary_directory),
             base: Timestamp::default(),
             notes: Notes::default(),
         }
@@ -254,11 +338,12 @@ impl<'a> Reading<'a> {
             });
         }
         let time = (distance + MAX_DISTANCE_MILLIS) as u64;
-        self.records.push(Record {
+        let record = Record {
             key: time << SERIES_BITS | u64::from(series),
             value: sample.value,
-        });
-        Ok(())
+        };
+        let pushed = self.records.push(record);
+        pushed.map_err(|source| sort_error(self.settings, source))
     }
 
     fn series_of(&mut self, sample: &RawSample<'_>) -> Result<Option<u32>, ReadProblem> {
@@ -309,7 +394,7 @@ impl<'a> Reading<'a> {
         Ok(Some(index))
     }
 
-    fn finish(mut self) -> Recording {
+    fn finish(self) -> Result<Recording, ReadProblem> {
         let mut sorted: Vec<u32> = (0..self.series.len() as u32).collect();
         sorted.sort_by_cached_key(|index| {
             let series = &self.series[*index as usize];
@@ -325,16 +410,27 @@ impl<'a> Reading<'a> {
             .iter()
             .map(|index| self.extents[*index as usize])
             .collect();
-        // A stable sort: of two samples of one series and time the first in the file stays the first.
-        self.records.sort_by_key(|record| record.key);
-        Recording {
+        let settings = self.settings;
+        let temporary_bytes = self.records.disk_bytes();
+        let records = self.records.finish();
+        Ok(Recording {
             table,
             extents,
-            notes: self.notes,
-            records: self.records,
+            notes: Notes {
+                temporary_bytes,
+                ..self.notes
+            },
+            records: records.map_err(|source| sort_error(settings, source))?,
             base: self.base,
             order,
-        }
+        })
+    }
+}
+
+fn sort_error(settings: &ReadSettings, source: io::Error) -> ReadProblem {
+    ReadProblem::Sort {
+        directory: settings.temporary_directory.clone(),
+        source,
     }
 }
 
@@ -355,23 +451,33 @@ impl Recording {
         Duration::from_secs_f64(least.into_values().fold(0.0, f64::max))
     }
 
-    /// Gives out the slices in order of time; `next` is called with each.
-    pub fn play(&mut self, next: &mut dyn FnMut(&SeriesTable, &Slice)) {
+    /// From the first sample to the last; `None` without samples.
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        let first = self.extents.iter().map(|own| own.first).min()?;
+        let last = self.extents.iter().map(|own| own.last).max()?;
+        Some((first, last))
+    }
+
+    /// The slices in order of time. Of two samples of one series and time the first in the file counts.
+    ///
+    /// # Errors
+    /// What was sorted on disk cannot be read.
+    pub fn play(mut self, next: &mut dyn FnMut(&Slice)) -> Result<Notes, io::Error> {
         let mut slice = Slice {
             at: Timestamp::default(),
             samples: Vec::new(),
         };
         let mut last_key = None;
-        for record in &self.records {
+        while let Some(record) = self.records.next()? {
             if last_key == Some(record.key) {
                 self.notes.duplicates += 1;
                 continue;
             }
             last_key = Some(record.key);
-            let at = self.time_of(record);
+            let at = self.time_of(&record);
             if at != slice.at && !slice.samples.is_empty() {
                 slice.samples.sort_unstable_by_key(|(series, _)| *series);
-                next(&self.table, &slice);
+                next(&slice);
                 slice.samples.clear();
             }
             slice.at = at;
@@ -380,8 +486,9 @@ impl Recording {
         }
         if !slice.samples.is_empty() {
             slice.samples.sort_unstable_by_key(|(series, _)| *series);
-            next(&self.table, &slice);
+            next(&slice);
         }
+        Ok(self.notes)
     }
 
     fn time_of(&self, record: &Record) -> Timestamp {

@@ -226,6 +226,15 @@ impl Targets {
         }
     }
 
+    /// Those that are listed count as seen at `until`.
+    pub(super) fn excuse(&mut self, until: Timestamp) {
+        for known in &mut self.known {
+            if known.presence == Presence::Listed {
+                known.seen_at = known.seen_at.max(until);
+            }
+        }
+    }
+
     /// The target of a series that was met.
     pub(super) fn of(&self, series: SeriesIndex) -> Option<&Arc<Target>> {
         let place = self.places.get(series.0 as usize)?;

@@ -6,7 +6,8 @@ use leak_detect::Timestamp;
 use serde::Serialize;
 
 use crate::alert::{Alert, AlertState};
-use crate::incident::{Incident, State};
+use crate::incident::{Incident, IncidentId, State};
+use crate::labels::Labels;
 
 /// An alert that fires, or does so no more. Times in unix seconds. The names and their order are what others parse.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,6 +32,12 @@ pub struct VerdictLine {
     pub seconds_to_exhaustion: Option<f64>,
     /// How the incident ended; `None` while it lives.
     pub ended: Option<&'static str>,
+    /// The incident that it is about; no part of the line.
+    #[serde(skip)]
+    pub incident: IncidentId,
+    /// Whether it wakes somebody; no part of the line.
+    #[serde(skip)]
+    pub is_page: bool,
 }
 
 impl VerdictLine {
@@ -68,7 +75,19 @@ impl VerdictLine {
                 State::Ended(end) => Some(end.word()),
                 State::Growing | State::Stalled => None,
             },
+            incident: incident.id.clone(),
+            is_page: alert.name.is_page(),
         }
+    }
+
+    /// The alert and what it is about, in short: `ResourceLeak {__name__="…",job="…"}`.
+    pub fn shown(&self) -> String {
+        let labels: Labels = self
+            .labels
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        format!("{} {labels}", self.alertname)
     }
 
     /// The line, without its end.
