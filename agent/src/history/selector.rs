@@ -15,7 +15,7 @@ pub struct Selector {
 /// A text is no selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "it is not a selector such as go_goroutines, {{job=\"api\"}} or go_goroutines{{job=\"api\",instance!=\"a:1\"}}: {0}"
+    "it is not a selector such as NAME, {{job=\"api\"}} or NAME{{job=\"api\",instance!=\"a:1\"}}: {0}"
 )]
 pub struct SelectorError(String);
 
