@@ -244,7 +244,8 @@ impl LevelDetector {
             for (_, cell) in self
                 .memory
                 .closed(scale)
-                .filter(|(begin, _)| *begin >= self.since)
+                // One sample alone may be garbage; at a coarser scale it is not alone.
+                .filter(|(begin, cell)| *begin >= self.since && cell.samples > 1)
             {
                 if self
                     .earlier_lives

@@ -1,5 +1,6 @@
 //! The level tier on simulated services: quiet where they are healthy, sure where they leak, and the same every time.
 
+mod laws;
 mod notation;
 mod player;
 mod scenarios;
