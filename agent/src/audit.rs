@@ -18,3 +18,6 @@ mod summary;
 mod trail;
 
 pub use run::{AuditError, run};
+
+#[cfg(test)]
+mod tests;

@@ -57,10 +57,20 @@ pub(super) struct Death {
     pub(super) target: Option<Labels>,
     /// The instance, pod or container, for people.
     pub(super) name: String,
-    /// What grew in that life, most first, with its signal.
-    pub(super) grown: Vec<(Arc<str>, Growth)>,
+    /// What grew in that life, most first.
+    pub(super) grown: Vec<Grown>,
     /// Why nothing can be said about growth.
     pub(super) unseen: Option<String>,
+}
+
+/// A level that had grown when its process died.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Grown {
+    pub(super) signal: Arc<str>,
+    pub(super) series: SeriesIndex,
+    pub(super) growth: Growth,
+    /// Why the detector had not convicted it by then.
+    pub(super) standing: Option<String>,
 }
 
 /// What a whole history showed beside its leaks.
@@ -115,6 +125,7 @@ struct Traced {
 #[derive(Debug)]
 struct TracedLevel {
     spec: Arc<LevelSpec>,
+    series: SeriesIndex,
     is_descriptors: bool,
     trail: Option<Trail>,
 }
@@ -166,7 +177,7 @@ impl Coroner {
             let meaning = match (role, target_of(index)) {
                 (Some(role), Some(target)) => {
                     let place = place_of(&mut coroner.targets, target);
-                    coroner.targets[place].meaning(place, role, &of_descriptors)
+                    coroner.targets[place].meaning(place, index, role, &of_descriptors)
                 }
                 _ => Meaning::Nothing,
             };
@@ -175,8 +186,10 @@ impl Coroner {
         coroner
     }
 
-    /// Takes in what all series showed at one instant. First who began anew, then what the living hold.
-    pub(super) fn take(&mut self, slice: &Slice) {
+    /// Takes in what all series showed at one instant, first who began anew, then what the living hold; the deaths that
+    /// it shows, as far as they can be told by then.
+    pub(super) fn take(&mut self, slice: &Slice) -> impl Iterator<Item = &mut Death> {
+        let before = self.deaths.len();
         for (index, value) in &slice.samples {
             if let Some(Meaning::Start(target)) = self.meanings.get(index.0 as usize)
                 && let Some(death) = self.targets[*target].start(*value)
@@ -210,6 +223,7 @@ impl Coroner {
             };
             self.targets[target].seen(slice.at);
         }
+        self.deaths[before..].iter_mut().map(|(_, death)| death)
     }
 
     /// Everything, after the last slice. `end`: of the range; `tolerance_seconds`: two reports of one death are no
@@ -266,6 +280,7 @@ impl Traced {
     fn meaning(
         &mut self,
         place: usize,
+        series: SeriesIndex,
         role: Role,
         of_descriptors: &HashSet<&Arc<str>>,
     ) -> Meaning {
@@ -275,6 +290,7 @@ impl Traced {
                 self.levels.push(TracedLevel {
                     is_descriptors: of_descriptors.contains(&spec.signal),
                     spec,
+                    series,
                     trail: None,
                 });
                 Meaning::Level(place, self.levels.len() - 1)
@@ -372,14 +388,19 @@ impl Traced {
             match trail.course(level.spec.absolute_floor, level.spec.relative_floor) {
                 Course::Grew(growth) => {
                     seen += 1;
-                    grown.push((Arc::clone(&level.spec.signal), growth));
+                    grown.push(Grown {
+                        signal: Arc::clone(&level.spec.signal),
+                        series: level.series,
+                        growth,
+                        standing: None,
+                    });
                 }
                 Course::Flat => seen += 1,
                 Course::Unseen => {}
             }
         }
-        let share = |growth: &Growth| growth.to / growth.from.max(1.0);
-        grown.sort_by(|one, other| share(&other.1).total_cmp(&share(&one.1)));
+        let share = |own: &Grown| own.growth.to / own.growth.from.max(1.0);
+        grown.sort_by(|one, other| share(other).total_cmp(&share(one)));
         let lived = self
             .levels
             .iter()

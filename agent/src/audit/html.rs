@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use leak_detect::Tier;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::coroner::Grown;
 use super::report::{Grade, GradedDeath, Leak, Report};
 use super::summary;
 use crate::labels::Labels;
@@ -62,7 +63,7 @@ pub(super) fn page(report: &Report) -> String {
             }
         }
     };
-    document.into_string()
+    super::report::printable(&document.into_string())
 }
 
 fn headline(report: &Report) -> String {
@@ -263,7 +264,7 @@ fn death_table<'d>(report: &Report, deaths: impl Iterator<Item = &'d GradedDeath
 fn grown(own: &GradedDeath) -> Markup {
     html! {
         @match own.death.grown.first() {
-            Some((signal, growth)) => {
+            Some(Grown { signal, growth, .. }) => {
                 @let unit = Unit::of_metric(signal);
                 code { (signal) } " from " (unit.text(growth.from)) " to " (unit.text(growth.to)) " in " (duration(growth.seconds))
             }
@@ -279,7 +280,7 @@ fn grade(report: &Report, own: &GradedDeath) -> Markup {
                 @let name = report.leaks.get(*leak).map(|leak| leak.incident.signal.clone()).unwrap_or_default();
                 a href=(format!("#leak-{leak}")) title=(name) { (duration(*lead)) " before" }
             }
-            Grade::Missed => strong.missed { "none in time" },
+            Grade::Missed => { strong.missed { "none in time" } @if let Some(why) = own.death.grown.first().and_then(|own| own.standing.as_ref()) { br; span.quiet { (why) } } }
             Grade::NoLeak => span.quiet { "no leak to be ticketed" },
             Grade::Unknown(_) => span.quiet { "cannot be told" },
         }

@@ -214,3 +214,15 @@ pub(super) fn counted(number: usize, one: &str, many: &str) -> String {
     let text = crate::quantity::count(number as f64);
     format!("{text} {}", if number == 1 { one } else { many })
 }
+
+/// A text without what a terminal or a reader could take for more than text: control characters but for line feeds, and
+/// marks that turn the direction of writing.
+pub(super) fn printable(text: &str) -> String {
+    let is_hidden = |own: char| {
+        (own.is_control() && own != '\n')
+            || matches!(own, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .map(|own| if is_hidden(own) { '\u{fffd}' } else { own })
+        .collect()
+}

@@ -6,18 +6,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leak_detect::Timestamp;
+use leak_detect::{Timestamp, Undecided, Verdict};
 use resource_ledger::{Ledger, Settings};
 
-use super::coroner::{Coroner, FAMILIES, Findings};
+use super::coroner::{Coroner, Death, FAMILIES, Findings};
 use super::report::{Looked, Report, Told, counted};
 use super::{grading, html, pictures, summary};
 use crate::alert::AlertName;
 use crate::clock;
 use crate::command::AuditOptions;
 use crate::config::{Config, ConfigError};
+use crate::engine::Engine;
 use crate::history::store::{Listing, Range, Store, StoreError, StoreSettings, Unknown, Wanted};
-use crate::history::{SeriesIndex, Slice};
+use crate::history::{SeriesIndex, SeriesTable, Slice};
 use crate::incident::{Incident, IncidentId};
 use crate::quantity::{count, duration};
 use crate::replay::{Expected, Player, judged_series};
@@ -157,7 +158,9 @@ async fn audit(
         let stretch = stretch?;
         for mut slice in stretch.slices {
             samples += slice.samples.len() as u64;
-            coroner.take(&slice);
+            for death in coroner.take(&slice) {
+                explain(death, player.engine(), &listing.table);
+            }
             slice
                 .samples
                 .retain(|(index, _)| is_for_player[index.0 as usize]);
@@ -209,6 +212,30 @@ async fn audit(
     report.looked.seconds = clock::instant().duration_since(begun).as_secs_f64();
     progress.end();
     Ok(report)
+}
+
+/// Why the detector had not convicted what had grown in a process that has just died, before it learns of the death.
+fn explain(death: &mut Death, engine: &Engine, table: &SeriesTable) {
+    let Some(target) = &death.target else { return };
+    for grown in &mut death.grown {
+        let series = table.get(grown.series);
+        let view = series.and_then(|own| engine.one_series(target, &own.name, &own.labels));
+        grown.standing = match view.map(|view| view.verdict()) {
+            None => None,
+            Some(Verdict::Healthy) => Some("it was judged healthy".to_owned()),
+            Some(Verdict::Undecided(Undecided::Learning { samples })) => Some(format!(
+                "still learned, after {} samples",
+                count(samples as f64)
+            )),
+            Some(Verdict::Undecided(Undecided::Restarted { .. })) => {
+                Some("still watched after an earlier conviction".to_owned())
+            }
+            Some(Verdict::Undecided(Undecided::Growing(growth))) => {
+                Some(format!("not told from {}: {}", growth.standing, growth.why))
+            }
+            Some(Verdict::Leaking(_)) => Some("convicted by then".to_owned()),
+        };
+    }
 }
 
 fn shortest_step(range_seconds: f64) -> Option<Duration> {

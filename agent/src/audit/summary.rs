@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::coroner::DeathKind;
-use super::report::{Grade, Leak, Report, counted};
+use super::coroner::{DeathKind, Grown};
+use super::report::{Grade, Leak, Report, counted, printable};
 use crate::excerpt::excerpt;
 use crate::quantity::{Unit, count, duration, moment};
 use crate::web::words;
@@ -39,7 +39,7 @@ pub(super) fn text(report: &Report) -> String {
         lines.push("  Nothing that is known of.".to_owned());
     }
     lines.extend(report.blind.iter().map(|text| format!("  {text}")));
-    lines.join("\n") + "\n"
+    printable(&lines.join("\n")) + "\n"
 }
 
 /// What the first lines say, each with its name.
@@ -227,7 +227,13 @@ fn missed(report: &Report, lines: &mut Vec<String>) {
             excerpt(&own.death.name, CHARACTERS),
             own.death.kind.words()
         );
-        if let Some((signal, growth)) = own.death.grown.first() {
+        if let Some(Grown {
+            signal,
+            growth,
+            standing,
+            ..
+        }) = own.death.grown.first()
+        {
             let unit = Unit::of_metric(signal);
             let _ = write!(
                 text,
@@ -236,6 +242,9 @@ fn missed(report: &Report, lines: &mut Vec<String>) {
                 unit.text(growth.to),
                 duration(growth.seconds)
             );
+            if let Some(standing) = standing {
+                let _ = write!(text, "; {standing}");
+            }
         }
         lines.push(text);
     }

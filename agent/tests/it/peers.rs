@@ -11,6 +11,7 @@
     reason = "the clients and upstreams of a test are no part of the agent: nothing counts them, and the test's runtime ends them"
 )]
 
+mod audit;
 mod drills;
 mod kills;
 mod load;

@@ -90,7 +90,7 @@ impl Fleet {
             let samples = indices.iter().zip(&self.series);
             let samples =
                 samples.filter_map(|(index, (_, value))| Some((*index, value(at - 1e6)?)));
-            coroner.take(&Slice {
+            let _ = coroner.take(&Slice {
                 at: Timestamp::from_seconds(at),
                 samples: samples.collect(),
             });
@@ -103,7 +103,7 @@ impl Fleet {
     fn deaths(&self) -> Vec<String> {
         let row = |death: &Death| {
             let hour = ((death.at.seconds() - 1e6) / HOUR).round();
-            let grown: Vec<&str> = death.grown.iter().map(|(signal, _)| &**signal).collect();
+            let grown: Vec<&str> = death.grown.iter().map(|own| &*own.signal).collect();
             let what = match &death.unseen {
                 Some(why) => why.clone(),
                 None => grown.join(" "),
