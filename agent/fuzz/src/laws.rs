@@ -1,9 +1,14 @@
 //! What holds of every reader, whatever it is fed: it ends, in a value or an error; how the bytes were cut into chunks
 //! does not matter; and what it has read can be used.
 
+use std::path::Path;
+
 use leak_detect::{ExactDetector, LevelDetector, LevelSettings, Lives, Timestamp, Verdict};
 
 use super::exposition::{Format, ParseError, Parser, RawSample};
+use super::history::openmetrics::{Notes, ReadSettings, read as read_file};
+use super::history::selector::Selector;
+use super::history::{SeriesIndex, Slice};
 
 /// One sample: series, name, labels, value (as bits, for NaN is a value), time, line.
 type Read = (String, String, Vec<(String, String)>, u64, Option<i64>, u64);
@@ -138,4 +143,85 @@ fn exact(mut detector: ExactDetector) {
         "they went different ways"
     );
     let _verdict = detector.verdict();
+}
+
+/// What a history gave: its series, its slices with values as bits, what is told of it.
+type Played = (Vec<String>, Vec<(i64, Vec<(SeriesIndex, u64)>)>, Notes);
+
+/// A file of samples with timestamps, written into `folder`: however little memory there is to sort it in, its slices come
+/// in order of time, each series once in each, and none is lost.
+pub fn history(folder: &Path, bytes: &[u8]) {
+    let path = folder.join("history");
+    std::fs::write(&path, bytes).expect("the folder takes files");
+    let in_memory = play(&path, folder, 1 << 24);
+    let on_disk = play(&path, folder, 1);
+    let Ok((series, slices, notes)) = in_memory else {
+        assert!(in_memory.err() == on_disk.err(), "one is refused");
+        return;
+    };
+    let (same_series, same_slices, _) = on_disk.expect("the other was read");
+    assert!(
+        series == same_series && slices == same_slices,
+        "memory changes it"
+    );
+    let samples: usize = slices.iter().map(|(_, samples)| samples.len()).sum();
+    assert!(samples as u64 + notes.duplicates == notes.kept && notes.kept <= notes.samples);
+    assert!(
+        slices.windows(2).all(|pair| pair[0].0 < pair[1].0),
+        "out of order"
+    );
+    for (_, samples) in &slices {
+        assert!(!samples.is_empty());
+        assert!(
+            samples.windows(2).all(|pair| pair[0].0 < pair[1].0),
+            "a series twice"
+        );
+        assert!(
+            samples
+                .iter()
+                .all(|(index, _)| (index.0 as usize) < series.len())
+        );
+    }
+}
+
+fn play(path: &Path, folder: &Path, memory_bytes: usize) -> Result<Played, String> {
+    let settings = ReadSettings {
+        memory_bytes,
+        temporary_directory: folder.to_owned(),
+    };
+    let wanted = |name: &str| !name.starts_with("unwanted");
+    let recording =
+        read_file(path, &settings, &wanted, &mut |_| {}).map_err(|error| error.to_string())?;
+    let series = recording
+        .table
+        .iter()
+        .map(|(_, series)| format!("{series:?}"))
+        .collect();
+    let span = recording.span();
+    let _interval = recording.interval();
+    let mut slices = Vec::new();
+    let notes = recording
+        .play(&mut |slice: &Slice| {
+            let bits = |(index, value): &(SeriesIndex, f64)| (*index, value.to_bits());
+            slices.push((
+                slice.at.millis(),
+                slice.samples.iter().map(bits).collect::<Vec<_>>(),
+            ));
+        })
+        .map_err(|error| error.to_string())?;
+    let ends = slices.first().zip(slices.last());
+    assert!(
+        ends.map(|(first, last)| (first.0, last.0))
+            == span.map(|(from, to)| (from.millis(), to.millis()))
+    );
+    Ok((series, slices, notes))
+}
+
+/// A selector of the command line.
+pub fn selector(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(selector) = text.parse::<Selector>()
+    {
+        let _matches = selector.matches("a", &Default::default());
+    }
 }

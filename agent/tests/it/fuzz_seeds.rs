@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use leak_agent::exposition;
+use leak_agent::{exposition, history};
 
 #[expect(
     unreachable_pub,
@@ -43,4 +43,15 @@ fn seeds_of_openmetrics_keep_the_laws() {
 #[test]
 fn seeds_of_snapshots_keep_the_laws() {
     check("snapshot", 7, laws::snapshot);
+}
+
+#[test]
+fn seeds_of_histories_keep_the_laws() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    check("history", 11, |bytes| laws::history(folder.path(), bytes));
+}
+
+#[test]
+fn seeds_of_selectors_keep_the_laws() {
+    check("selector", 5, laws::selector);
 }

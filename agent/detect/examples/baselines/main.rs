@@ -33,7 +33,7 @@ use crate::rules::{Baseline, Hourly, MannKendall, Precog, Predicted, Rising, Sub
 const YEAR: f64 = leak_detect::budget::YEAR_SECONDS;
 
 /// The spans, and the share of the healthy years that each gets: as in the example `simulate`.
-const SPANS: [(Span, f64); 4] = [(HOURS, 0.01), (DAYS, 0.10), (WEEKS, 0.40), (MONTHS, 0.49)];
+const SPANS: [(Span, f64); 4] = [(HOURS, 0.002), (DAYS, 0.04), (WEEKS, 0.36), (MONTHS, 0.598)];
 
 const RULES: [&str; 6] = [
     "leak-detect",

@@ -34,10 +34,10 @@ const YEAR: f64 = leak_detect::budget::YEAR_SECONDS;
 
 /// The spans by name, and the share of the healthy years that each gets.
 const SPANS: [(&str, Span, f64); 4] = [
-    ("hours", HOURS, 0.01),
-    ("days", DAYS, 0.10),
-    ("weeks", WEEKS, 0.40),
-    ("months", MONTHS, 0.49),
+    ("hours", HOURS, 0.002),
+    ("days", DAYS, 0.04),
+    ("weeks", WEEKS, 0.36),
+    ("months", MONTHS, 0.598),
 ];
 
 /// What is asked for.
