@@ -14,6 +14,7 @@
 //!   - `climb`: the climb that a window shows: since when, how steep, how sure; `statistics`: the arithmetic of that.
 //!   - `innocence`: the innocent explanations of a climb, each with its own test.
 //! - [`life`]: one life of one process as a profile; [`lives`]: evidence over the lives of a workload's processes.
+//! - [`peers`]: the instances of a workload beside each other at the same time.
 //! - [`budget`]: from false alerts a year for a whole agent to a significance level for one test.
 //! - [`snapshot`]: versioned bytes of a detector, and back.
 
@@ -26,6 +27,7 @@ pub mod life;
 pub mod lives;
 pub mod memory;
 mod order;
+pub mod peers;
 pub mod snapshot;
 mod statistics;
 pub mod time;
@@ -38,6 +40,7 @@ pub use level::{LevelDetector, LevelSettings};
 pub use life::Life;
 pub use lives::Lives;
 pub use memory::Bucket;
+pub use peers::{Peer, Peers};
 pub use snapshot::RestoreError;
 pub use time::Timestamp;
 pub use verdict::{Evidence, Fit, Growth, Interval, RuledOut, Tier, Undecided, Verdict};

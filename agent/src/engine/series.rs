@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use leak_detect::{
-    Budget, Evidence, ExactDetector, LevelDetector, LevelSettings, Life, RestoreError, Timestamp,
-    Undecided, Verdict,
+    Budget, Evidence, ExactDetector, LevelDetector, LevelSettings, Life, Peer, RestoreError,
+    Timestamp, Undecided, Verdict,
 };
 
 use crate::catalogue::{Exact, LevelSpec};
@@ -209,6 +209,14 @@ impl Series {
         match &self.detector {
             Detector::Exact { .. } => None,
             Detector::Level { detector, .. } => detector.life(instance),
+        }
+    }
+
+    /// The present life as it is compared with those of other instances; none of an exact count.
+    pub(super) fn peer(&self, instance: u64) -> Option<Peer> {
+        match &self.detector {
+            Detector::Exact { .. } => None,
+            Detector::Level { detector, .. } => detector.peer(instance),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The same series of all instances of one workload: what their lives say together.
+//! The same series of all instances of one workload: what their lives say together, and they beside each other.
 //!
 //! Gathers the lives that end and, when a test is due, those that go on, and tells each series what was found: that it
 //! leaks as its siblings do, or that it is too young to be acquitted. A series that is seen no more has ended its life,
@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leak_detect::{LevelSettings, Life, Lives, Timestamp};
+use leak_detect::{LevelSettings, Life, Lives, Peer, Peers, Timestamp};
 
 use crate::engine::roster::Roster;
 use crate::engine::saved::{SavedSeries, SavedTarget};
@@ -15,8 +15,9 @@ use crate::engine::series::{Series, Told};
 use crate::engine::target::TargetState;
 use crate::labels::Labels;
 
-/// Stands before the workload's labels where the state is keyed by targets.
-const STORED_AS: &str = "workload";
+/// Stand before the workload's labels where the state is keyed by targets.
+const LIVES_STORED_AS: &str = "lives";
+const PEERS_STORED_AS: &str = "peers";
 
 /// A series that was not seen for this long, and for ten times its own pace, has ended its life.
 const GONE_SECONDS: f64 = 300.0;
@@ -41,9 +42,16 @@ pub(super) struct Comparison {
 /// What is known of the series of one workload beyond its present instances.
 #[derive(Debug, Default)]
 struct Siblings {
-    by_name: BTreeMap<SeriesName, Lives>,
+    by_name: BTreeMap<SeriesName, Kin>,
     /// The next test of any of them.
     due: Option<Timestamp>,
+}
+
+/// What is known of one series of a workload.
+#[derive(Debug, Default)]
+struct Kin {
+    lives: Lives,
+    peers: Peers,
 }
 
 impl Comparison {
@@ -99,9 +107,10 @@ impl Comparison {
         let Some(siblings) = self.workloads.get_mut(workload) else {
             return;
         };
-        for (name, lives) in &mut siblings.by_name {
+        for (name, kin) in &mut siblings.by_name {
             if is_meant(name) {
-                lives.forget(now);
+                kin.lives.forget(now);
+                kin.peers.forget();
             }
         }
         siblings.due = None;
@@ -110,11 +119,8 @@ impl Comparison {
 
     /// What has to be stored, by workload.
     pub(super) fn save(&self) -> impl Iterator<Item = SavedTarget> {
-        let known = self
-            .workloads
-            .iter()
-            .filter(|(_, own)| !own.by_name.is_empty());
-        known.map(|(workload, own)| own.save(workload))
+        let known = self.workloads.iter();
+        known.flat_map(|(workload, own)| own.save(workload))
     }
 
     /// Goes on from what was stored of a workload, if it still has targets; bytes that cannot be read are as good as
@@ -122,28 +128,37 @@ impl Comparison {
     pub(super) fn restore(&mut self, saved: SavedTarget, targets: &Roster) {
         let workload = Self::stored_workload(&saved)
             .and_then(|stored| targets.workloads().find(|own| own.to_string() == stored));
-        let Some(workload) = workload else { return };
-        let restored = saved.series.into_iter().filter_map(|series| {
-            let lives = Lives::restore(&series.detector).ok()?;
-            Some(((Arc::from(series.signal), series.labels), lives))
-        });
-        let siblings = Siblings {
-            by_name: restored.collect(),
-            due: None,
+        let Some(workload) = workload.cloned() else {
+            return;
         };
-        self.workloads.insert(workload.clone(), siblings);
+        let are_lives = saved.target.starts_with(LIVES_STORED_AS);
+        let siblings = self.workloads.entry(workload).or_default();
+        for series in saved.series {
+            let kin = siblings
+                .by_name
+                .entry((Arc::from(series.signal), series.labels))
+                .or_default();
+            if are_lives {
+                kin.lives = Lives::restore(&series.detector).unwrap_or_default();
+            } else {
+                kin.peers = Peers::restore(&series.detector).unwrap_or_default();
+            }
+        }
     }
 
-    /// The workload whose lives are stored there, in exposition syntax; `None` where it is a target's state.
+    /// The workload of which something is stored there, in exposition syntax; `None` where it is a target's state.
     pub(super) fn stored_workload(saved: &SavedTarget) -> Option<&str> {
-        saved.target.strip_prefix(STORED_AS)
+        let stored = &saved.target;
+        stored
+            .strip_prefix(LIVES_STORED_AS)
+            .or_else(|| stored.strip_prefix(PEERS_STORED_AS))
     }
 }
 
 impl Siblings {
     fn ended(&mut self, name: SeriesName, life: Life) {
         if self.by_name.len() < SIGNAL_LIMIT || self.by_name.contains_key(&name) {
-            self.by_name.entry(name).or_default().ended(life);
+            self.by_name.entry(name).or_default().lives.ended(life);
         }
     }
 
@@ -152,15 +167,16 @@ impl Siblings {
         self.take_gone(now, &states);
         let mut present = self.gather(now, &states);
         let mut next = now.shifted(LONGEST_PAUSE_SECONDS);
-        for (name, lives) in &mut self.by_name {
+        for (name, kin) in &mut self.by_name {
             let Some(group) = present.get_mut(name) else {
                 continue;
             };
-            lives.judge(now, &group.lives, &group.settings);
-            if let Some(test) = lives.next_test() {
-                next = next.min(test);
+            kin.lives.judge(now, &group.lives, &group.settings);
+            kin.peers.judge(now, &group.peers, &group.settings);
+            for test in [kin.lives.next_test(), kin.peers.next_test()] {
+                next = test.map_or(next, |test| test.min(next));
             }
-            group.tell(lives);
+            group.tell(kin);
         }
         self.due = Some(next);
         for index in targets.indices_of(workload) {
@@ -199,7 +215,7 @@ impl Siblings {
         // What one instance alone has is judged by its detector.
         for (name, _) in instances.into_iter().filter(|(_, count)| *count > 1) {
             if self.by_name.len() < SIGNAL_LIMIT && !self.by_name.contains_key(name) {
-                self.by_name.insert(name.clone(), Lives::new());
+                self.by_name.insert(name.clone(), Kin::default());
             }
         }
         for (name, life) in gone {
@@ -212,10 +228,10 @@ impl Siblings {
         let mut present: BTreeMap<SeriesName, Group> = BTreeMap::new();
         for state in states {
             for series in state.series().filter(|series| !is_gone(now, state, series)) {
-                let is_due = self
-                    .by_name
-                    .get(&series.name)
-                    .is_some_and(|lives| lives.is_due(now));
+                let Some(kin) = self.by_name.get(&series.name) else {
+                    continue;
+                };
+                let is_due = kin.lives.is_due(now) || kin.peers.is_due(now);
                 let Some(settings) = series.settings().filter(|_| is_due) else {
                     continue;
                 };
@@ -226,25 +242,35 @@ impl Siblings {
                     Some(life) => group.lives.push(life),
                     None => group.newborn.push((state.number, series.seen_at)),
                 }
+                if kin.peers.is_due(now) {
+                    group.peers.extend(series.peer(state.number));
+                }
             }
         }
         present
     }
 
-    fn save(&self, workload: &Labels) -> SavedTarget {
-        let series = self
-            .by_name
-            .iter()
-            .map(|((signal, labels), lives)| SavedSeries {
-                signal: signal.to_string(),
-                labels: labels.clone(),
-                detector: lives.snapshot(),
-            });
-        SavedTarget {
-            target: format!("{STORED_AS}{workload}"),
-            life: None,
-            series: series.collect(),
-        }
+    fn save(&self, workload: &Labels) -> impl Iterator<Item = SavedTarget> {
+        let stored = |as_what: &str, snapshot: &dyn Fn(&Kin) -> Vec<u8>| {
+            let series = self
+                .by_name
+                .iter()
+                .map(|((signal, labels), kin)| SavedSeries {
+                    signal: signal.to_string(),
+                    labels: labels.clone(),
+                    detector: snapshot(kin),
+                });
+            SavedTarget {
+                target: format!("{as_what}{workload}"),
+                life: None,
+                series: series.collect(),
+            }
+        };
+        let both = [
+            stored(LIVES_STORED_AS, &|kin| kin.lives.snapshot()),
+            stored(PEERS_STORED_AS, &|kin| kin.peers.snapshot()),
+        ];
+        both.into_iter().filter(|own| !own.series.is_empty())
     }
 }
 
@@ -259,6 +285,8 @@ fn is_gone(now: Timestamp, state: &TargetState, series: &Series) -> bool {
 struct Group {
     settings: LevelSettings,
     lives: Vec<Life>,
+    /// For the comparison at the same time, where that is due.
+    peers: Vec<Peer>,
     /// Instances whose lives say nothing yet, with their last sample.
     newborn: Vec<(u64, Timestamp)>,
     /// By instance.
@@ -270,14 +298,26 @@ impl Group {
         Self {
             settings,
             lives: Vec::new(),
+            peers: Vec::new(),
             newborn: Vec::new(),
             told: BTreeMap::new(),
         }
     }
 
-    /// What a conviction by the lives means for each instance: it leaks alike, or is too young to tell. Where none is
-    /// old enough, the oldest stands for all.
-    fn tell(&mut self, lives: &Lives) {
+    /// What the workload's lives and the comparison of its instances mean for each of them.
+    fn tell(&mut self, kin: &Kin) {
+        self.tell_of_lives(&kin.lives);
+        let instances = self.lives.iter().map(|life| life.instance);
+        for instance in instances.chain(self.newborn.iter().map(|(instance, _)| *instance)) {
+            if let Some(case) = kin.peers.evidence(instance) {
+                self.told.insert(instance, Told::Leaks(Box::new(case)));
+            }
+        }
+    }
+
+    /// Convicted by the lives, an instance leaks alike, or is too young to tell. Where none is old enough, the oldest
+    /// stands for all.
+    fn tell_of_lives(&mut self, lives: &Lives) {
         let Some(case) = lives.evidence(&self.settings) else {
             if lives.is_acquitted() {
                 let flat = self.lives.iter().map(|life| (life.instance, Told::Flat));

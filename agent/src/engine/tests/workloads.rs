@@ -199,3 +199,37 @@ fn a_leak_that_is_restarted_each_night_is_one_incident() {
     }
     one_incident_one_alert(&world);
 }
+
+#[test]
+fn two_instances_of_eight_that_leak_are_one_incident_and_named() {
+    let names: Vec<String> = (0..8).map(|name| format!("db-{name}:1")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = world(&names);
+    let began = world.now;
+    for half_day in 0..4 {
+        world.pass(12.0, |instance, service, now| {
+            let leaks = instance == "db-2:1" || instance == "db-5:1";
+            let hours = ((now - began) / HOUR - 6.0).max(0.0);
+            let used = 4e8 + 2e6 * wave(now, 7000.0, 1.0) + 1e6 * wave(now, 433.0, 1.0);
+            let leaked = if leaks { 2e7 * hours } else { 0.0 };
+            service.set("process_resident_memory_bytes", &[], used + leaked);
+        });
+        if half_day == 1 {
+            let ruled_out = &world.only_incident().evidence.ruled_out;
+            let peers = ruled_out.iter().find(|(what, _)| what == "peers");
+            let (_, how) = peers.expect("convicted beside its peers, before its own detector may");
+            assert!(how.starts_with("7 peers"), "{how}");
+            world.kill();
+        }
+    }
+    one_incident_one_alert(&world);
+    let incident = world.only_incident();
+    let who: Vec<&str> = incident
+        .instances
+        .values()
+        .map(|instance| instance.instance.as_str())
+        .collect();
+    assert_eq!(who, ["db-2:1", "db-5:1"]);
+    let convicted = incident.convicted_at.seconds() - began;
+    assert!(convicted < 20.0 * HOUR, "convicted after {convicted} s");
+}
