@@ -7,5 +7,6 @@ mod fuzz_seeds;
 mod interface;
 mod life;
 mod peers;
+mod replay;
 mod target;
 mod tidy;
