@@ -26,6 +26,7 @@ pub struct ReplayOptions {
         long,
         value_name = "TIME",
         requires = "prometheus",
+        conflicts_with = "openmetrics",
         allow_hyphen_values = true
     )]
     pub from: Option<Moment>,
@@ -34,12 +35,19 @@ pub struct ReplayOptions {
         long,
         value_name = "TIME",
         requires = "prometheus",
+        conflicts_with = "openmetrics",
         default_value_if("prometheus", clap::builder::ArgPredicate::IsPresent, "now"),
         allow_hyphen_values = true
     )]
     pub to: Option<Moment>,
     /// One value a step instead of every sample as it was scraped.
-    #[arg(long, value_name = "DURATION", requires = "prometheus", value_parser = step)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        requires = "prometheus",
+        conflicts_with = "openmetrics",
+        value_parser = step
+    )]
     pub step: Option<Duration>,
     /// The agent's configuration: `signals`, `overrides`, `workload_by`, `limits` and the terms of `alerting` apply.
     #[arg(long, value_name = "FILE")]

@@ -3,6 +3,7 @@
 //! A scrape is read in three passes: when the process began, the counters that explain the levels, the levels. A failed
 //! scrape changes nothing but health; a series that is missing keeps its detector for a while, because a gap is no news.
 
+mod health;
 mod limits;
 mod readings;
 mod slots;
@@ -17,8 +18,9 @@ use crate::catalogue::{Catalogue, LevelSpec, Role};
 use crate::discovery::Target;
 use crate::engine::overrides::Met;
 use crate::engine::saved::{SavedSeries, SavedTarget};
-use crate::engine::series::{Series, shared};
+use crate::engine::series::Series;
 use crate::engine::siblings::SeriesName;
+pub use crate::engine::target::health::Health;
 use crate::engine::target::readings::Reading;
 use crate::engine::target::slots::Slots;
 use crate::engine::traffic::Traffic;
@@ -64,23 +66,6 @@ pub(super) struct TargetState {
     restored_at: Timestamp,
     /// The process of those detectors is gone; when its successor began.
     restored_life_over: Option<Timestamp>,
-}
-
-/// How the last scrape of a target went.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Health {
-    /// When it began; `None` before the first.
-    pub last_scrape: Option<Timestamp>,
-    /// How long it took, in seconds.
-    pub duration_seconds: f64,
-    /// Why it failed.
-    pub error: Option<String>,
-    /// What an operator should put right although it succeeded.
-    pub warning: Option<String>,
-    /// Samples in its body.
-    pub samples: u64,
-    /// Bytes of its body after decompression.
-    pub body_bytes: u64,
 }
 
 /// One life of a target's process.
@@ -197,14 +182,7 @@ impl TargetState {
             target_limit: scrape.notes.above_series_limit,
             series_limit: 0,
         };
-        self.health = Health {
-            last_scrape: Some(scrape.at),
-            duration_seconds: scrape.duration.as_secs_f64(),
-            error: scrape.result.as_ref().err().map(ToString::to_string),
-            warning: scrape.notes.warning.clone(),
-            samples: scrape.notes.samples,
-            body_bytes: scrape.notes.body_bytes,
-        };
+        self.health = Health::of(scrape);
         let Ok(samples) = &scrape.result else {
             return dropped;
         };
@@ -508,11 +486,6 @@ impl TargetState {
     pub(super) fn load(&self, spec: &LevelSpec) -> Option<f64> {
         spec.load.iter().find_map(|name| self.reading.load(name))
     }
-}
-
-/// The account of a ledger's series: resource and upstream.
-fn account(labels: &Labels) -> Option<(Arc<str>, Option<Arc<str>>)> {
-    Some((shared(labels, "resource")?, shared(labels, "upstream")))
 }
 
 /// 64 bits of FNV-1a.

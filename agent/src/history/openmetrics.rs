@@ -5,6 +5,8 @@
 //! of time. The numbering of the series, and so everything that is made of the slices, does not depend on the order of
 //! the file. A file that is damaged or incomplete is refused with the line: half a history would be judged wrongly.
 
+mod error;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -16,10 +18,12 @@ use std::time::Duration;
 
 use leak_detect::Timestamp;
 
-use crate::exposition::{Format, ParseError, ParseProblem, Parser, RawSample};
+use crate::exposition::{Format, ParseError, Parser, RawSample};
 use crate::history::sort::{Record, Sorted, Sorter};
 use crate::history::{Series, SeriesIndex, SeriesTable, Slice};
 use crate::labels::Labels;
+
+pub use error::{ReadError, ReadProblem};
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -106,65 +110,6 @@ pub struct Notes {
     pub temporary_bytes: u64,
 }
 
-/// Why a file cannot be played.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {problem}", path.display())]
-pub struct ReadError {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    #[source]
-    pub problem: ReadProblem,
-}
-
-/// What is wrong with a file.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadProblem {
-    /// It cannot be read.
-    #[error("cannot be read: {0}")]
-    Io(#[from] io::Error),
-    /// A line cannot be read.
-    #[error("{}", in_a_file(.0))]
-    Parse(#[from] ParseError),
-    /// Samples could not be sorted on disk.
-    #[error(
-        "its samples do not fit into memory, and cannot be sorted in {}: {source}; --temporary-directory names another place, --memory allows more memory",
-        directory.display()
-    )]
-    Sort {
-        /// Where.
-        directory: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A sample that does not say when.
-    #[error(
-        "line {line}: {series} has no timestamp, and a history needs one for every sample: write it as the last word of the line, in seconds (OpenMetrics) or milliseconds (Prometheus' text format)"
-    )]
-    NoTimestamp {
-        /// The line, counted from 1.
-        line: u64,
-        /// The series.
-        series: String,
-    },
-    /// A time that no history spans.
-    #[error(
-        "line {line}: a timestamp more than 17 years from the first one: seconds and milliseconds are mixed, or it is damaged"
-    )]
-    FarTimestamp {
-        /// The line, counted from 1.
-        line: u64,
-    },
-    /// Too many series.
-    #[error("line {line}: more than {limit} watched series: split the file")]
-    TooManySeries {
-        /// The line, counted from 1.
-        line: u64,
-        /// How many there may be.
-        limit: usize,
-    },
-}
-
 struct Reading<'a> {
     settings: &'a ReadSettings,
     wanted: &'a dyn Fn(&str) -> bool,
@@ -195,6 +140,9 @@ pub fn read(
         let (mut file, position, file_bytes) = open(path)?;
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut filled = fill(&mut file, &mut chunk)?;
+        if filled == 0 {
+            return Err(ReadProblem::Empty);
+        }
         let mut parser = Parser::new(format_of(&chunk[..filled]));
         let mut reading = Reading::new(settings, wanted);
         while filled > 0 {
@@ -213,22 +161,6 @@ pub fn read(
         path: path.to_owned(),
         problem,
     })
-}
-
-/// What is wrong with a line, in words for a file instead of a scrape.
-fn in_a_file(error: &ParseError) -> String {
-    match error.problem {
-        ParseProblem::NoEof => format!(
-            "line {}: the file ends without `# EOF`: it was cut off, or never finished; write it anew, or append that line if you know that it is whole",
-            error.line
-        ),
-        ParseProblem::Html => format!("line {}: this is HTML, not samples", error.line),
-        ParseProblem::Json => format!(
-            "line {}: this is JSON, not samples: OpenMetrics or Prometheus' text format with timestamps is read",
-            error.line
-        ),
-        _ => error.to_string(),
-    }
 }
 
 /// A file that counts what was read of it.

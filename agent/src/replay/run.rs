@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leak_detect::Timestamp;
 use resource_ledger::{Ledger, Settings};
@@ -16,7 +16,7 @@ use crate::config::{Config, ConfigError};
 use crate::history::openmetrics::{self, ReadError, ReadSettings};
 use crate::history::store::{Range, Store, StoreError, StoreSettings, Wanted};
 use crate::history::{SeriesTable, Slice};
-use crate::quantity::{bytes, count, moment};
+use crate::quantity::{bytes, count, duration, moment};
 use crate::replay::explain::{Explainer, PictureError};
 use crate::replay::progress::Progress;
 use crate::replay::table::{Basis, Rows};
@@ -112,6 +112,9 @@ struct Session<'a> {
     fired: Vec<String>,
     explainer: Option<Explainer>,
     progress: Progress,
+    begun_at: Instant,
+    /// When the first sample could be judged.
+    read_at: Instant,
     series: usize,
     samples: u64,
     span: Option<(Timestamp, Timestamp)>,
@@ -140,6 +143,8 @@ impl<'a> Session<'a> {
             fired: Vec::new(),
             explainer: options.explain.clone().map(Explainer::new),
             progress: Progress::new(),
+            begun_at: clock::instant(),
+            read_at: clock::instant(),
             series: 0,
             samples: 0,
             span: None,
@@ -158,6 +163,7 @@ impl<'a> Session<'a> {
         let mut player = Player::new(&self.config, expected);
         player.meet(table);
         self.player = Some(player);
+        self.read_at = clock::instant();
         if judged == 0 {
             self.notes.push(
                 "no series of this history is in the catalogue: `signals` of the configuration names others to judge"
@@ -329,6 +335,7 @@ impl<'a> Session<'a> {
         let last = self.player.as_mut().map(Player::finish);
         self.tell(last.unwrap_or_default())?;
         self.progress.end();
+        eprintln!("leak-agent: {}", self.pace());
         if let Some((path, writer)) = &mut self.verdicts {
             writer.flush().map_err(|source| write_error(path, source))?;
         }
@@ -345,6 +352,18 @@ impl<'a> Session<'a> {
             std::fs::write(path, picture).map_err(|source| write_error(path, source))?;
         }
         Ok(Outcome { fired: self.fired })
+    }
+
+    /// How long it took: on standard error, since it differs from run to run.
+    fn pace(&self) -> String {
+        let spent = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
+        let judging = spent(self.read_at, clock::instant());
+        format!(
+            "read in {}, judged in {} ({} samples a second)",
+            duration(spent(self.begun_at, self.read_at)),
+            duration(judging),
+            count(self.samples as f64 / judging.max(1e-3))
+        )
     }
 
     /// The table, what it rests on, and the explanation.

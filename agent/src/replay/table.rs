@@ -140,6 +140,14 @@ impl Row {
     }
 }
 
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!(
+        "{} {}",
+        count(number as f64),
+        if number == 1 { one } else { many }
+    )
+}
+
 impl Basis {
     /// What the result rests on, in two sentences.
     pub(super) fn text(&self, incidents: usize) -> String {
@@ -163,14 +171,14 @@ impl Basis {
             "those judged here".to_owned()
         };
         format!(
-            "{fired}. Judged: {} series of {} targets, {} samples{span}; \
-             the budget of {} false tickets a year is divided by {} ({} series, {whence}, rounded up).\n",
-            count(self.series as f64),
-            count(self.targets as f64),
-            count(self.samples as f64),
+            "{fired}. Seen: {} of {}, {}{span}; \
+             the budget of {} false tickets a year is divided by {} ({}, {whence}, rounded up).\n",
+            counted(self.series as u64, "series", "series"),
+            counted(self.targets as u64, "target", "targets"),
+            counted(self.samples, "sample", "samples"),
             count(self.tickets_per_year),
             count(self.divisor as f64),
-            count(watched as f64),
+            counted(watched, "series", "series"),
         )
     }
 }

@@ -7,9 +7,9 @@ use leak_detect::Timestamp;
 
 use crate::catalogue::Role;
 use crate::engine::series::shared;
-use crate::engine::target::account;
 use crate::engine::target::slots::{Slot, Slots};
 use crate::engine::traffic::Readings;
+use crate::labels::Labels;
 
 /// Outcomes of a body that was dropped before its end was read.
 const UNREAD_OUTCOMES: [&str; 2] = ["abandoned", "unread"];
@@ -151,4 +151,9 @@ impl Reading {
                 .or_default(),
         )
     }
+}
+
+/// The account of a ledger's series: resource and upstream.
+fn account(labels: &Labels) -> Option<(Arc<str>, Option<Arc<str>>)> {
+    Some((shared(labels, "resource")?, shared(labels, "upstream")))
 }

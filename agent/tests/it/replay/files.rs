@@ -137,7 +137,8 @@ fn check_refused(file: &str, expected: &str) {
         told.contains(expected),
         "{expected:?} is missing from {told}"
     );
-    assert!(told.contains("history.om"), "{told}");
+    assert!(told.contains("history.om: "), "{told}");
+    assert_eq!(told.matches(expected).count(), 1, "told once: {told}");
     assert_eq!(text(&output.stdout), "", "no result of half a history");
     assert_eq!(files_in(temporary.path()), Vec::<String>::new());
 }
@@ -162,6 +163,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_line() {
         &format!("{good}process_open_fds{{job=\"a\"}} 3 1700000000000\n# EOF\n"),
         "line 2: a timestamp more than 17 years from the first one",
     );
+    check_refused("", "it is empty");
     check_refused("<html></html>\n", "line 1: this is HTML");
     check_refused("{\"status\":\"success\"}\n", "line 1: this is JSON");
     let missing = History::new("").replay_file("nowhere.om", &[]);
@@ -192,7 +194,7 @@ fn a_failure_halfway_leaves_nothing_in_the_temporary_directory() {
     let nowhere = history.replay(&["--memory", "1MiB", "--temporary-directory", "/nowhere"]);
     assert_eq!(nowhere.status.code(), Some(1));
     assert!(
-        text(&nowhere.stderr).contains("cannot be sorted in /nowhere: No such file"),
+        text(&nowhere.stderr).contains("cannot be sorted in /nowhere (--temporary-directory"),
         "{}",
         text(&nowhere.stderr)
     );
@@ -209,20 +211,19 @@ fn a_history_without_known_series_says_what_to_do() {
 #[test]
 fn own_signals_are_judged() {
     let mut corpus = Corpus::default();
-    for step in 0..1440 {
+    for step in 0..1440_u32 {
         let at = BEGIN + 15.0 * f64::from(step);
         let noise = f64::from(step * 37 % 5);
-        corpus.add(
-            "sessions_open{job=\"a\",instance=\"i\"}",
-            40.0 + noise + f64::from(step),
-            at,
-        );
+        let service = "{job=\"a\",instance=\"i\"}";
+        let held = f64::from(step.max(480) - 480);
+        corpus.add(&format!("sessions_open{service}"), 40.0 + noise + held, at);
+        corpus.add(&format!("served_total{service}"), f64::from(step * 300), at);
     }
     let history = History::new(&corpus.openmetrics());
     assert_eq!(text(&history.verdicts(&[])), "");
     history.write(
         "own.yml",
-        b"signals: [{ name: sessions_open, unit: sessions, integer: true, absolute_floor: 10 }]\n",
+        b"signals: [{ name: sessions_open, unit: sessions, integer: true, absolute_floor: 10, load: [served_total] }]\n",
     );
     let lines = parsed(&history.verdicts(&["--config", "own.yml"]));
     assert_eq!(lines[0]["labels"]["__name__"], "sessions_open");
