@@ -1,6 +1,7 @@
 //! Counts what came of the workloads, and prints it as tables.
 
 use crate::it::player::Outcome;
+use crate::it::simulator::GROWING_ONCE;
 use crate::{SPANS, Task, YEAR};
 
 /// What came of one workload.
@@ -150,6 +151,10 @@ pub(crate) fn print_healthy(judged: &[Judged]) {
             print_sum(span.name, &format!("{} s", span.interval_seconds), &sum);
         }
     }
+    let once = |one: &&Judged| GROWING_ONCE.contains(&one.task.kind);
+    let rest = judged.iter().filter(|one| !once(one));
+    print_sum("all but what grows once", "", &Sum::of(rest));
+    print_sum("what grows once", "", &Sum::of(judged.iter().filter(once)));
     print_sum("all", "", &Sum::of(judged));
 }
 

@@ -163,8 +163,9 @@ impl Kept {
                 let height = size * chance.between(0.1, 0.5);
                 let minor = Tooth::new(chance, height, period, rate);
                 let times = chance.decades(8.0, (young / period).max(9.0));
-                let promoted = 0.05 * minor.height;
-                let major = Tooth::new(chance, times * promoted, times * period, rate);
+                let height = size * chance.between(0.2, 1.5);
+                let promoted = height / times;
+                let major = Tooth::new(chance, height, times * period, rate);
                 Self::Generations {
                     minor,
                     major,
@@ -187,20 +188,16 @@ impl Kept {
                 every: chance.decades(0.2, 2.0) * seconds.min(30.0 * DAY),
                 next: f64::NAN,
             },
-            "cache" => {
-                let begins = chance.happens(0.4);
-                let time = if begins {
-                    chance.decades(MINUTE, 0.04 * seconds)
-                } else {
-                    young
-                };
-                let begins = f64::from(begins) * chance.between(0.1, 0.8) * seconds;
-                Self::Cache {
-                    amount,
-                    time,
-                    begins,
-                }
-            }
+            "cache" => Self::Cache {
+                amount,
+                time: young,
+                begins: 0.0,
+            },
+            "late cache" => Self::Cache {
+                amount,
+                time: chance.decades(MINUTE, 0.04 * seconds),
+                begins: chance.between(0.1, 0.8) * seconds,
+            },
             "arena steps" => {
                 let steps = chance.whole(2, 5);
                 let times = (0..steps).map(|_| chance.between(0.0, seconds)).collect();
