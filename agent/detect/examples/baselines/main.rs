@@ -10,7 +10,10 @@
 //! series; of a leaking workload the first alert counts: after the onset it is a detection, before it is false.
 
 #[path = "../../tests/it"]
-#[expect(dead_code, reason = "the table of baselines asks for no evidence and names no kind")]
+#[expect(
+    dead_code,
+    reason = "the table of baselines asks for no evidence and names no kind"
+)]
 mod it {
     pub(crate) mod player;
     pub(crate) mod simulator;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use leak_detect::{Evidence, LevelDetector, LevelSettings, Lives, Timestamp, Verdict};
+use leak_detect::{Evidence, LevelDetector, LevelSettings, Lives, Peer, Peers, Timestamp, Verdict};
 
 use super::simulator::{Scrape, Workload};
 
@@ -28,11 +28,12 @@ pub(crate) trait Rule {
     }
 }
 
-/// The level tier on each instance, and the evidence of all lives together.
+/// The level tier on each instance, the comparison of all at the same time, and the evidence of all lives together.
 pub(crate) struct Ours {
     settings: LevelSettings,
     present: BTreeMap<u32, Present>,
     lives: Lives,
+    peers: Peers,
 }
 
 struct Present {
@@ -55,7 +56,29 @@ impl Ours {
             },
             present: BTreeMap::new(),
             lives: Lives::new(),
+            peers: Peers::new(),
         }
+    }
+
+    fn compare_peers(&mut self, at: f64) {
+        let now = Timestamp::from_seconds(START + at);
+        if !self.peers.is_due(now) {
+            return;
+        }
+        let peer = |(name, present): (&u32, &Present)| {
+            let began = Timestamp::from_seconds(START + present.started);
+            let history = present.detector.history();
+            Peer {
+                instance: u64::from(*name),
+                began,
+                history: history
+                    .into_iter()
+                    .filter(|bucket| bucket.start >= began)
+                    .collect(),
+            }
+        };
+        let peers: Vec<Peer> = self.present.iter().map(peer).collect();
+        self.peers.judge(now, &peers, &self.settings);
     }
 
     fn judge_lives(&mut self, at: f64) {
@@ -115,6 +138,14 @@ impl Rule for Ours {
                 !gone
             });
         }
+        if self.present.len() > 1 {
+            self.compare_peers(at);
+            for name in self.present.keys() {
+                if self.peers.is_leaking(u64::from(*name)) && !alerting.contains(name) {
+                    alerting.push(*name);
+                }
+            }
+        }
         self.judge_lives(at);
         if self.lives.is_leaking() {
             alerting.push(WORKLOAD);
@@ -126,6 +157,9 @@ impl Rule for Ours {
             Some(present) => present.detector.verdict(),
             None => self.lives.verdict(&self.settings),
         };
+        if let Some(evidence) = self.peers.evidence(u64::from(instance)) {
+            return Some(evidence);
+        }
         match verdict {
             Verdict::Leaking(evidence) => Some(evidence),
             _ => None,
