@@ -7,11 +7,12 @@
 //! rows before the onset, noise and correlation are theirs alone: a leak's own unevenness is no noise.
 
 mod fit;
+mod rising;
 mod steps;
 
 use crate::climb::fit::{Basis, LineFit};
 use crate::statistics::{Column, ROWS, student_tail};
-use crate::window::{LEAST_ROWS, Window};
+use crate::window::{Window, mean_of};
 
 /// Parts into which a climb is cut: it must be spread over them all.
 pub(crate) const PARTS: usize = 4;
@@ -19,8 +20,21 @@ pub(crate) const PARTS: usize = 4;
 /// Rows before the onset that suffice to tell the noise.
 const ROWS_FOR_NOISE: usize = 12;
 
+/// A rise by less than this share of the climb does not end a pause.
+const NOTABLE_RISE: f64 = 0.1;
+
 /// Rows from one onset that is tried to the next.
 const ONSET_STEP: usize = 4;
+/// Fewer rows than these are all tried.
+const FEW_ROWS: usize = 24;
+
+/// Fewest degrees of freedom that a rising level must leave.
+const LEAST_FREEDOM: f64 = 6.0;
+
+/// A collector's floors are too few to tell their noise: it is taken for this share of the level before they are seen,
+/// which counts for so many of them (a conjugate prior of the variance).
+const FLOOR_NOISE: f64 = 0.007;
+const PRIOR_FREEDOM: f64 = 10.0;
 
 /// What a climb grows with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +73,12 @@ impl Climb {
     /// `quantum` is the series' smallest step: noise is not taken for less.
     pub(crate) fn find(window: &Window, quantum: f64) -> Option<Self> {
         let basis = Basis::new(window);
-        let newest_onset = window.rows - LEAST_ROWS;
+        let newest_onset = window.rows - window.least_rows;
+        let step = if window.rows < FEW_ROWS {
+            1
+        } else {
+            ONSET_STEP
+        };
         let mut best: Option<(LineFit, Axis, usize)> = None;
         let mut attempt = |axis, onset| {
             if let Some(fit) = basis.fit(axis_of(window, axis), onset)
@@ -72,7 +91,7 @@ impl Climb {
             best.as_ref().map(|(_, axis, onset)| (*axis, *onset))
         };
         let mut place = None;
-        for onset in (0..=newest_onset).step_by(ONSET_STEP) {
+        for onset in (0..=newest_onset).step_by(step) {
             place = attempt(Axis::Time, onset);
             if window.loaded {
                 place = attempt(Axis::Work, onset);
@@ -87,7 +106,7 @@ impl Climb {
             attempt(axis, near);
         }
         let (fit, axis, onset) = best.filter(|(fit, ..)| fit.slope > 0.0)?;
-        let climb = Self::new(window, &basis, &fit, axis, onset, quantum)?;
+        let climb = Self::new(window, &basis, &fit, axis, onset, quantum, true)?;
         (climb.t() > 2.0).then_some(climb)
     }
 
@@ -95,7 +114,7 @@ impl Climb {
     pub(crate) fn since(window: &Window, axis: Axis, onset: usize, quantum: f64) -> Option<Self> {
         let basis = Basis::new(window);
         let fit = basis.fit(axis_of(window, axis), onset)?;
-        Self::new(window, &basis, &fit, axis, onset, quantum)
+        Self::new(window, &basis, &fit, axis, onset, quantum, false)
     }
 
     fn new(
@@ -105,6 +124,7 @@ impl Climb {
         axis: Axis,
         onset: usize,
         quantum: f64,
+        ratchets: bool,
     ) -> Option<Self> {
         let rows = window.rows;
         let along = axis_of(window, axis);
@@ -118,15 +138,33 @@ impl Climb {
             let share = (along[row] - along[onset]).max(0.0) / whole;
             parts[row] = ((share * PARTS as f64) as u8).min(PARTS as u8 - 1);
         }
-        let residuals = basis.residuals(along, onset, fit, &mean);
+        let (mut residuals, mut columns) = (basis.residuals(along, onset, fit, &mean), fit.columns);
+        let mut squares = fit.squares;
+        // A leak need not be even: where neighbours hardly resemble each other, what only ever rises is no noise.
+        if ratchets && onset < ROWS_FOR_NOISE && window.is_brisk(0..onset.max(1)) {
+            let (rising, values) = rising::nearest(&mean[..rows]);
+            let left: f64 = (0..rows).map(|row| (mean[row] - rising[row]).powi(2)).sum();
+            let freedom = rows as f64 - (fit.columns + values) as f64;
+            let alike = left * (rows - fit.columns) as f64 / freedom;
+            if freedom >= LEAST_FREEDOM && alike < squares {
+                squares = alike;
+                columns += values;
+                for row in 0..rows {
+                    residuals[row] = mean[row] - rising[row];
+                }
+            }
+        }
         let noise = Noise::of(
             if onset >= ROWS_FOR_NOISE {
                 &residuals[..onset]
             } else {
                 &residuals[..rows]
             },
-            fit.columns,
+            columns,
             quantum,
+            window
+                .cycle_seconds
+                .map(|_| FLOOR_NOISE * mean_of(&window.low[..rows])),
         );
         let seconds = window.time[rows - 1] - window.time[onset];
         let pace = whole / seconds;
@@ -145,7 +183,7 @@ impl Climb {
             parts,
             rows,
             seconds,
-            squares: fit.squares,
+            squares,
         })
     }
 
@@ -164,14 +202,43 @@ impl Climb {
         student_tail(self.t(), self.freedom)
     }
 
-    /// What the climb leaves unexplained, as a share of what so many steps leave at best: above one, they fit better.
-    pub(crate) fn share_of_steps(&self, steps: usize) -> f64 {
-        let left = steps::unexplained(&self.mean[..self.rows], steps);
+    /// What the climb leaves unexplained, as a share of what so many steps leave at best: above one, they fit better. A
+    /// step of things that are counted may change what a unit of load explains, as a slower upstream does.
+    pub(crate) fn share_of_steps(&self, window: &Window, steps: usize, counted: bool) -> f64 {
+        let mean = &window.mean[..self.rows];
+        let left = if counted {
+            let load = window.loaded.then_some(&window.load[..self.rows]);
+            steps::unexplained(mean, load, steps)
+        } else {
+            // What the load seems to explain may hide the steps.
+            let adjusted = steps::unexplained(&self.mean[..self.rows], None, steps);
+            adjusted.min(steps::unexplained(mean, None, steps))
+        };
         if left > 0.0 {
             self.squares / left
         } else {
             f64::INFINITY
         }
+    }
+
+    /// The largest part of the climb that lies within two rows.
+    pub(crate) fn largest_jump(&self) -> f64 {
+        let jumps = (self.onset.max(2)..self.rows).map(|row| self.mean[row] - self.mean[row - 2]);
+        jumps.fold(0.0, f64::max) / self.rise()
+    }
+
+    /// For how long it has not risen, as a share of its longest pause between two rises before.
+    pub(crate) fn share_of_longest_pause(&self, window: &Window) -> f64 {
+        let least = NOTABLE_RISE * self.rise();
+        let (mut highest, mut at) = (self.mean[self.onset], None);
+        let mut longest = 0.0_f64;
+        for row in self.onset + 1..self.rows {
+            if self.mean[row] >= highest + least {
+                longest = longest.max(at.map_or(0.0, |at| window.time[row] - at));
+                (highest, at) = (self.mean[row], Some(window.time[row]));
+            }
+        }
+        at.map_or(f64::INFINITY, |at| window.time[self.rows - 1] - at) / longest
     }
 
     /// First row of the newest part.
@@ -220,7 +287,8 @@ struct Noise {
 }
 
 impl Noise {
-    fn of(residuals: &[f64], columns: usize, quantum: f64) -> Self {
+    /// The noise of residuals: `prior` is the standard deviation to be expected where they are few.
+    fn of(residuals: &[f64], columns: usize, quantum: f64, prior: Option<f64>) -> Self {
         let rows = residuals.len() as f64;
         let freedom = rows - columns as f64;
         let squares: f64 = residuals.iter().map(|residual| residual * residual).sum();
@@ -232,6 +300,13 @@ impl Noise {
         };
         // A fitted trend takes correlation out of its own residuals (Kendall 1954; for a trend, about twice his bias).
         let corrected = (raw + (2.0 + 4.0 * raw.max(0.0)) / rows).clamp(0.0, 0.9);
+        if let Some(deviation) = prior {
+            let freedom = freedom.max(0.0) + PRIOR_FREEDOM;
+            return Self {
+                variance: (squares + PRIOR_FREEDOM * deviation * deviation) / freedom,
+                freedom,
+            };
+        }
         let variance = (squares / freedom).max(quantum * quantum / 12.0);
         Self {
             variance: variance * (1.0 + corrected) / (1.0 - corrected),

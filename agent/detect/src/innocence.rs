@@ -6,6 +6,8 @@
 //! more than the requests that arrived while it was slow. Each names itself in the evidence, with its figures.
 
 mod findings;
+mod shape;
+mod still;
 
 use std::ops::Range;
 
@@ -14,7 +16,7 @@ pub(crate) use crate::innocence::findings::{Findings, Standing};
 use crate::level::LevelSettings;
 use crate::memory::{Memory, SCALES};
 use crate::time::Timestamp;
-use crate::window::{LOAD_MARGIN, Window, mean_of};
+use crate::window::{LAGS, LOAD_MARGIN, Window, mean_of};
 
 /// A level may follow its load a little more than in proportion, as queues do when they fill.
 const LOAD_EXPONENT: f64 = 1.25;
@@ -29,9 +31,8 @@ const UNLOADED_TIMES_HIGHEST: f64 = 5.0;
 const UNLOADED_TIMES_LEVEL: f64 = 2.0;
 const UNLOADED_SECONDS: std::ops::RangeInclusive<f64> = 3600.0..=10_800.0;
 
-/// A slow upstream holds at most the requests of so many seconds, and has recovered or been given up after so long.
+/// A slow upstream holds at most the requests of so many seconds.
 const UPSTREAM_SECONDS: f64 = 60.0;
-const UPSTREAM_OUTAGE_SECONDS: f64 = 2400.0;
 
 /// Growth beyond these needs no long watching, where things are counted: so many, and more than a slow upstream could
 /// hold; where the load is not known or the process is young, so many at least.
@@ -41,34 +42,23 @@ const STEEP_UNTRIED_RISE: f64 = 500.0;
 const STEEP_UNLOADED_TIMES: f64 = 10.0;
 const STEEP_UNLOADED_SECONDS: f64 = 3600.0;
 
-/// A climb must leave less unexplained than this share of what so many steps leave at best. A count steps with a deploy
-/// or an upstream; memory also with each arena that an allocator adds.
-const STEPS_OF_COUNTS: (usize, f32) = (2, 0.7);
-const STEPS_OF_BYTES: (usize, f32) = (3, 0.9);
-
-/// Greatest share of the climb that may lie between two neighbouring parts, and the least.
-const GREATEST_SHARE: f32 = 0.6;
-const LEAST_SHARE: f32 = 0.12;
-/// The same for the lower envelope, which is rougher.
-const LEAST_LOW_SHARE: f32 = 0.06;
-/// Least share that the newest must have: it still climbs and does not fill up. A straight line has a third.
-const LEAST_NEWEST_SHARE: f64 = 0.22;
-/// Share of the climb by which its newest part must exceed each of those in the middle, with the load's growth credited.
-const STILL_CLIMBING: f64 = 0.12;
-
 /// A young process may fill its pools and caches for so long, where things are counted and where bytes are; it is young
 /// unless it was quiet for such a share of the time that it has climbed. What fills slowly is told from a line by a
 /// greater newest share.
 const YOUNG_NEWEST_SHARE: f64 = 0.27;
 const YOUNG_COUNT_SECONDS: f64 = 1800.0;
 const YOUNG_BYTES_SECONDS: f64 = 86_400.0;
-const QUIET_SHARE: f64 = 0.25;
+const QUIET_SHARE: f64 = 0.2;
+const QUIET_SECONDS: f64 = 1800.0;
+/// So many higher and higher floors of a collector are no start any more.
+const YOUNG_FLOORS: usize = 8;
+
 /// Rows before the climb that can show that it was quiet.
 const QUIET_ROWS: usize = 6;
 
 /// What is counted turns over in the time in which as much arrives as is held (Little's law): a climb that has not lasted
 /// so many times that long may still be the load of before.
-const TURNOVERS: f64 = 5.0;
+const TURNOVERS: f64 = 10.0;
 
 /// Growth before the window, in units of that in it: faster is a filling up, slower is none.
 const FASTER_BEFORE: f64 = 1.3;
@@ -164,7 +154,11 @@ impl Case<'_> {
 
     fn load(&self, findings: &mut Findings) -> Option<Standing> {
         let base = self.base();
-        let rise = if findings.loaded {
+        let rise = if !self.settings.integer {
+            // Of an amount load explains what it has been seen to explain: most of it is there without any.
+            let low = &self.climb.low;
+            mean_of(&low[self.climb.newest()..self.window.rows]) - mean_of(&low[self.base_rows()])
+        } else if findings.loaded {
             self.beyond_load(self.base_rows())
         } else {
             findings.now - base
@@ -179,16 +173,23 @@ impl Case<'_> {
         {
             return Some(Standing::Load);
         }
-        if self.settings.integer && findings.seconds < TURNOVERS * self.turnover_seconds(base) {
-            return Some(Standing::Load);
-        }
-        // Compared with its own middle it must still rise: what stepped up and then follows its load does not.
-        let still = STILL_CLIMBING * self.climb.rise();
-        let stands = [1, 2].into_iter().any(|part| {
-            let earlier = self.climb.first_of(part)..self.climb.first_of(part + 1);
-            findings.loaded && earlier.len() >= 2 && self.beyond_load(earlier) < still
-        });
-        stands.then_some(Standing::Load)
+        let turnover = self.turnover_seconds();
+        let followed = self.settings.integer
+            && turnover.is_some_and(|turnover| findings.seconds < TURNOVERS * turnover);
+        followed.then_some(Standing::Load)
+    }
+
+    /// The time in which as much arrived as was held before the climb, at most.
+    fn turnover_seconds(&self) -> Option<f64> {
+        self.window.turnover_seconds(0..self.climb.onset.max(1))
+    }
+
+    /// Running means of the load that the level may follow: a count follows it for as long as it turns over.
+    fn lags(&self) -> usize {
+        let turnover = self.turnover_seconds().unwrap_or(0.0);
+        LAGS.iter()
+            .take_while(|lag| **lag * self.window.bucket_seconds < TURNOVERS * turnover)
+            .count()
     }
 
     /// Whether it climbed through a day, or above the days before, or faster than days change, where no load is known.
@@ -204,12 +205,6 @@ impl Case<'_> {
         through_a_day || above_a_day || within_hours
     }
 
-    /// The time in which as much arrived as was held before the climb; none where nothing arrived or no load is known.
-    fn turnover_seconds(&self, base: f64) -> f64 {
-        let arrival = self.base_load().unwrap_or(0.0);
-        if arrival > 0.0 { base / arrival } else { 0.0 }
-    }
-
     /// So much more that nothing ordinary explains it, however short the time.
     fn steep_bound(&self, findings: &Findings, base: f64) -> f64 {
         if findings.loaded {
@@ -223,9 +218,10 @@ impl Case<'_> {
     fn beyond_load(&self, earlier: Range<usize>) -> f64 {
         let window = self.window;
         let newest = self.climb.newest().max(window.rows - MOST_NEWEST_ROWS);
+        let lags = self.lags();
         let mut beyond = [0.0; MOST_NEWEST_ROWS];
         for (row, beyond) in (newest..window.rows).zip(&mut beyond) {
-            *beyond = window.low[row] - self.expected(row, earlier.clone());
+            *beyond = window.low[row] - self.expected(row, earlier.clone(), lags);
         }
         let beyond = &mut beyond[..window.rows - newest];
         beyond.sort_by(f64::total_cmp);
@@ -236,11 +232,11 @@ impl Case<'_> {
     /// there is more load now, as much more as the mean would be in proportion (the envelope of a low count rises faster
     /// than its mean), whatever the delay with which the level follows the load. The lowest
     /// such expectation is the best match; the one after it is taken for noise's sake.
-    fn expected(&self, row: usize, earlier: Range<usize>) -> f64 {
+    fn expected(&self, row: usize, earlier: Range<usize>, lags: usize) -> f64 {
         let window = self.window;
         let (mut lowest, mut second) = (f64::INFINITY, f64::INFINITY);
         for before in earlier {
-            let loads = std::iter::once(&window.load).chain(&window.lags);
+            let loads = std::iter::once(&window.load).chain(&window.lags[..lags]);
             let more = loads
                 .map(|load| ratio(load[row], load[before]))
                 .fold(1.0, f64::max);
@@ -263,46 +259,6 @@ impl Case<'_> {
             }
         }
         if second.is_finite() { second } else { lowest }
-    }
-
-    /// A step lies between two parts, a filling up slows down, a burst's lower envelope falls back.
-    fn shape(&self, findings: &mut Findings) -> Option<Standing> {
-        let shares = |column| {
-            self.climb.parts(self.window, column).map(|parts| {
-                let whole = parts[3] - parts[0];
-                [1, 2, 3].map(|part| {
-                    if whole > 0.0 {
-                        ((parts[part] - parts[part - 1]) / whole) as f32
-                    } else {
-                        0.0
-                    }
-                })
-            })
-        };
-        let (Some(mean), Some(low)) = (shares(&self.climb.mean), shares(&self.climb.low)) else {
-            return Some(Standing::Step);
-        };
-        findings.greatest_share = mean.into_iter().fold(0.0, f32::max);
-        findings.newest_share = mean[2];
-        findings.least_low_share = low.into_iter().fold(1.0, f32::min);
-        if findings.greatest_share > GREATEST_SHARE || mean[0].min(mean[1]) < LEAST_SHARE {
-            Some(Standing::Step)
-        } else if f64::from(findings.newest_share) < LEAST_NEWEST_SHARE {
-            Some(Standing::Filling)
-        } else {
-            (findings.least_low_share < LEAST_LOW_SHARE).then_some(Standing::Burst)
-        }
-    }
-
-    /// Whether a few steps tell it better than a climb does. The dearest test, and so the last.
-    fn steps(&self, findings: &mut Findings) -> Option<Standing> {
-        let (steps, share) = if self.settings.integer {
-            STEPS_OF_COUNTS
-        } else {
-            STEPS_OF_BYTES
-        };
-        findings.share_of_steps = (self.climb.share_of_steps(steps) as f32).min(f32::MAX);
-        (findings.share_of_steps > share).then_some(Standing::Step)
     }
 
     /// Whether it has been as high before under no more load: as at a day's peak, or before a collection.
@@ -333,7 +289,11 @@ impl Case<'_> {
     fn highest_before(&self, comparable: impl Fn(Option<f64>) -> bool) -> Option<f64> {
         let onset = self.window.begin(self.climb.onset);
         let mut highest: Option<f64> = None;
-        for scale in self.scale..SCALES {
+        // Where only floors are looked at, a bucket must be as long as a cycle to have one.
+        let least_seconds = self.window.cycle_seconds.unwrap_or(0.0);
+        let scales = (self.scale..SCALES)
+            .filter(|scale| self.memory.bucket_seconds(*scale) >= least_seconds);
+        for scale in scales {
             let seconds = self.memory.bucket_seconds(scale);
             let before = self
                 .memory
@@ -348,11 +308,6 @@ impl Case<'_> {
         highest
     }
 
-    fn slow_upstream(&self, findings: &mut Findings) -> Option<Standing> {
-        let long = findings.seconds >= UPSTREAM_OUTAGE_SECONDS;
-        (!long && !findings.steep && !self.past.charged).then_some(Standing::SlowUpstream)
-    }
-
     /// Whether a process that is still young may be starting, or filling what it fills.
     fn young(&self, findings: &mut Findings) -> Option<Standing> {
         let (starting, young) = if self.settings.integer {
@@ -365,11 +320,11 @@ impl Case<'_> {
             return Some(Standing::Filling);
         }
         // Where it climbed alike before the window, a coarser scale sees since when.
-        if self.climb.onset <= 2 && before.is_some_and(|before| before > FLAT_BEFORE) {
+        if self.climb.onset < 2 && before.is_some_and(|before| before > FLAT_BEFORE) {
             return Some(starting);
         }
         let flat = before.is_some_and(|before| before <= FLAT_BEFORE);
-        if flat && findings.quiet_seconds >= QUIET_SHARE * findings.seconds {
+        if flat && findings.quiet_seconds >= (QUIET_SHARE * findings.seconds).min(QUIET_SECONDS) {
             return None;
         }
         // What is young must climb over time and in itself, not only over work or with its load taken out.
@@ -381,6 +336,9 @@ impl Case<'_> {
             return Some(Standing::Filling);
         }
         let beyond = findings.steep && findings.unexplained >= STEEP_UNTRIED_RISE;
+        let collected = self.window.cycle_seconds.is_some()
+            && self.window.rows - self.climb.onset >= YOUNG_FLOORS;
+        let young = if collected { 0.0 } else { young };
         (findings.seconds < young && !beyond && !self.past.charged).then_some(starting)
     }
 
@@ -393,8 +351,9 @@ impl Case<'_> {
                 &self.climb.mean[..self.climb.onset],
             ));
         }
-        if self.climb.onset > 2 {
-            return None;
+        if self.climb.onset >= 2 {
+            let rise = self.climb.mean[self.climb.onset] - self.climb.mean[0];
+            return Some(rise / (window.time[self.climb.onset] - window.time[0]));
         }
         let coarser = (self.scale + 3).min(SCALES - 1);
         let begin = window.begin(0);

@@ -278,10 +278,7 @@ impl LevelDetector {
             }
             return;
         }
-        let found = Window::is_worth_reading(&self.memory, scale, self.since)
-            .then(|| Window::read(&self.memory, scale, self.since))
-            .flatten()
-            .and_then(|mut window| self.suspect(&mut window, scale));
+        let found = self.look(scale);
         match found {
             Some((suspicion, None)) if suspicion.standing != Standing::Noise => {
                 self.passes[scale] = 0;
@@ -305,6 +302,31 @@ impl LevelDetector {
         }
     }
 
+    /// Looks at the past as a scale sees it and, where an amount falls back again and again, at its floors alone.
+    fn look(&self, scale: usize) -> Option<(Suspicion, Option<Conviction>)> {
+        let rises = Window::is_worth_reading(&self.memory, scale, self.since);
+        let floors_rise = !self.settings.integer
+            && Window::has_rising_floors(
+                &self.memory,
+                scale,
+                self.since,
+                0.25 * self.settings.absolute_floor,
+            );
+        if !rises && !floors_rise {
+            return None;
+        }
+        let mut window = Window::read(&self.memory, scale, self.since)?;
+        let found = rises.then(|| self.suspect(&mut window, scale)).flatten();
+        if !floors_rise || matches!(found, Some((_, Some(_)))) {
+            return found;
+        }
+        let Some(mut floors) = window.floors().filter(Window::ends_on_a_new_high) else {
+            return found;
+        };
+        floors.run_loads();
+        self.judge(&floors, scale).or(found)
+    }
+
     /// Judges the climb that a window shows, if it shows one: a suspicion, or a conviction where nothing explains it.
     fn suspect(
         &self,
@@ -316,6 +338,11 @@ impl LevelDetector {
             return None;
         }
         window.run_loads();
+        self.judge(window, scale)
+    }
+
+    fn judge(&self, window: &Window, scale: usize) -> Option<(Suspicion, Option<Conviction>)> {
+        let least = 0.5 * self.settings.absolute_floor;
         let climb =
             Climb::find(window, self.settings.quantum()).filter(|climb| climb.rise() > least)?;
         let past = Past {

@@ -5,6 +5,10 @@
 //! comes with running means of it, because a level follows its load with the delay of what it holds, and as the work
 //! done so far, because a leak may grow with work and not with time.
 
+mod floors;
+
+use std::ops::Range;
+
 use crate::memory::{Cell, Memory, SCALES};
 use crate::statistics::{Column, ROWS};
 use crate::time::Timestamp;
@@ -23,7 +27,7 @@ const LEAST_COVERED: f64 = 0.75;
 const LEAST_SAMPLES_A_ROW: u64 = 2;
 
 /// Time constants of the load's running means, in buckets of the scale.
-const LAGS: [f64; 3] = [3.0, 12.0, 48.0];
+pub(crate) const LAGS: [f64; 3] = [3.0, 12.0, 48.0];
 
 /// Newest rows that are compared with the others for a first look, and rows between that are passed over.
 const NEWEST_ROWS: usize = 3;
@@ -42,6 +46,9 @@ pub(crate) struct Window {
     /// Lowest sample of each bucket: the lower envelope.
     pub(crate) low: Column,
     pub(crate) mean: Column,
+    pub(crate) high: Column,
+    /// Samples in each bucket.
+    pub(crate) counts: Column,
     /// Mean rate of the load in each bucket, per second, and running means of it up to each bucket's end.
     pub(crate) load: Column,
     pub(crate) lags: [Column; LAGS.len()],
@@ -52,6 +59,10 @@ pub(crate) struct Window {
     pub(crate) bucket_seconds: f64,
     pub(crate) end: Timestamp,
     pub(crate) samples: u64,
+    /// Fewest rows that make a climb.
+    pub(crate) least_rows: usize,
+    /// Where only a collector's floors are left: the longest time between two.
+    pub(crate) cycle_seconds: Option<f64>,
 }
 
 impl Window {
@@ -128,6 +139,8 @@ impl Window {
             seconds: [0.0; ROWS],
             low: [0.0; ROWS],
             mean: [0.0; ROWS],
+            high: [0.0; ROWS],
+            counts: [0.0; ROWS],
             load: [0.0; ROWS],
             lags: [[0.0; ROWS]; LAGS.len()],
             work: [0.0; ROWS],
@@ -135,6 +148,8 @@ impl Window {
             bucket_seconds,
             end,
             samples: 0,
+            least_rows: LEAST_ROWS,
+            cycle_seconds: None,
         })
     }
 
@@ -166,6 +181,8 @@ impl Window {
         self.seconds[row] = seconds;
         self.low[row] = cell.minimum;
         self.mean[row] = cell.mean;
+        self.high[row] = cell.maximum;
+        self.counts[row] = f64::from(cell.samples);
         match cell.load {
             Some(load) => self.load[row] = load,
             None => self.loaded = false,
@@ -216,6 +233,20 @@ impl Window {
             }
             self.work[row] = work;
         }
+    }
+
+    /// The longest time in which as much arrived as was held (Little's law), of some rows. `None` where nothing arrived
+    /// or no load is known.
+    pub(crate) fn turnover_seconds(&self, rows: Range<usize>) -> Option<f64> {
+        rows.filter(|row| self.loaded && self.load[*row] > 0.0)
+            .map(|row| self.mean[row] / self.load[row])
+            .reduce(f64::max)
+    }
+
+    /// Whether what is held turns over within half a bucket, so that neighbouring buckets are independent but for load.
+    pub(crate) fn is_brisk(&self, rows: Range<usize>) -> bool {
+        self.turnover_seconds(rows)
+            .is_some_and(|seconds| seconds < 0.5 * self.bucket_seconds)
     }
 
     /// When a row's bucket begins.

@@ -113,6 +113,30 @@ fn a_collectors_sawtooth_is_none() {
 }
 
 #[test]
+fn a_leak_under_a_collector_is_seen_in_its_floors() {
+    let leaking = "300+3x100 300+3x100 300+3x100 330+3x100 360+3x100 390+3x100 420+3x100 450+3x100 480+3x100 \
+                   510+3x100 540+3x100 570+3x100 600+3x100";
+    check(
+        &mebibytes(60.0, leaking).noise(1.0).load("100x1312"),
+        "leaks",
+    );
+}
+
+#[test]
+fn a_leak_in_a_few_bursts_is_one() {
+    let bursts = "20x400 20+0.5x20 30x200 30+0.5x20 40x100 40+0.5x20 50x300 50+0.5x20 60x150 60+0.5x20 70x200";
+    let load = "50x1500";
+    check(&count(30.0, bursts).load(load).noise(3.0), "leaks");
+}
+
+#[test]
+fn what_comes_on_top_and_stands_still_is_not_in_flight() {
+    // Of fifty requests a second one in five hundred stays for ever.
+    let leak = count(5.0, "20x400 20+0.5x330").load("50x800").noise(4.0);
+    check(&leak, "leaks within 62 min");
+}
+
+#[test]
 fn a_slow_upstream_is_none() {
     // Ten minutes in which every request takes longer and longer, and then all is well again.
     check(
