@@ -1,4 +1,5 @@
-//! A corpus of leakbench: OpenMetrics text and a line of labels for each job.
+//! A labelled corpus as leakbench writes it: OpenMetrics text with the labels `job` and `instance`, a line of labels for
+//! each job.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -8,6 +9,8 @@ use crate::it::simulator::Scrape;
 /// One job of the corpus.
 #[derive(Default)]
 pub(crate) struct Job {
+    /// The metric under test.
+    metric: String,
     pub(crate) bytes: bool,
     /// Seconds after the first sample.
     pub(crate) onset: Option<f64>,
@@ -31,6 +34,7 @@ pub(crate) fn read(folder: &str) -> Option<Vec<Job>> {
         let first: f64 = field(&line, "first")?.parse().ok()?;
         let last: f64 = field(&line, "last")?.parse().ok()?;
         let job = Job {
+            metric: field(&line, "metric")?.to_owned(),
             bytes: field(&line, "metric")?.contains("bytes"),
             onset: field(&line, "onset")?
                 .parse()
@@ -56,17 +60,17 @@ pub(crate) fn read(folder: &str) -> Option<Vec<Job>> {
         match name {
             "http_requests_total" => columns.requests.push(value),
             "process_start_time_seconds" => columns.starts.push(value),
+            _ if jobs.get(job)?.metric != name => {}
             _ => columns.level.push((at.parse().ok()?, value)),
         }
     }
     const EPOCH: f64 = 1_700_000_000.0;
-    for ((job, instance), columns) in instances {
-        let number = instance.rsplit_once('-')?.1.parse().ok()?;
+    for (number, ((job, _), columns)) in (0..).zip(instances) {
         let job = jobs.get_mut(&job)?;
         for (index, (at, level)) in columns.level.into_iter().enumerate() {
             let scrape = Scrape {
                 instance: number,
-                started: columns.starts.get(index)? - EPOCH,
+                started: columns.starts.get(index).copied().unwrap_or(EPOCH) - EPOCH,
                 level,
                 load: columns.requests.get(index).copied(),
             };
