@@ -29,6 +29,9 @@ use crate::labels::Labels;
 
 pub use url_template::{UrlTemplate, UrlTemplateError};
 
+/// Alerts that may live at once over a history that is judged without a configuration.
+const HISTORY_ALERTS: usize = 100_000;
+
 /// A configuration without a mistake.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -244,10 +247,16 @@ impl Config {
         read::config(text, read::Purpose::Watch)
     }
 
-    /// Every default: how a history is judged without a configuration.
+    /// Every default: how a history is judged without a configuration. Of a whole fleet's past more may leak at once than
+    /// an agent should page for.
+    ///
+    /// # Panics
+    /// Never: a configuration without a key has no mistake.
     pub fn for_history() -> Self {
-        let text = "{}";
-        read::config(text, read::Purpose::History).expect("defaults are no mistakes")
+        let defaults = read::config("{}", read::Purpose::History);
+        let mut config = defaults.expect("no key is no mistake");
+        config.limits.alerts = HISTORY_ALERTS;
+        config
     }
 
     /// What is watched: the catalogue and the configuration's own signals.

@@ -38,7 +38,7 @@ use crate::catalogue::Catalogue;
 use crate::config::{Alerting, Config, Mode};
 use crate::discovery::Target;
 use crate::engine::overrides::{Met, Overrides};
-use crate::engine::playing::{Playing, Wish};
+use crate::engine::playing::Playing;
 use crate::engine::roster::Roster;
 use crate::engine::siblings::Comparison;
 use crate::engine::target::{Brought, Dropped, TargetState, Terms};
@@ -90,7 +90,7 @@ pub struct Engine {
     /// Reused from one instant of a history to the next.
     batch: Vec<Brought>,
     /// Over a history: what the living incidents wanted at the last evaluation.
-    wished: Vec<Wish>,
+    wished: u64,
 }
 
 impl Engine {
@@ -136,7 +136,7 @@ impl Engine {
             last_evaluation: None,
             has_news: false,
             playing: None,
-            wished: Vec::new(),
+            wished: 0,
             batch: Vec::new(),
         };
         for target in targets {
@@ -238,7 +238,11 @@ impl Engine {
         for workload in &judged {
             changes.extend(self.judge(now, workload));
         }
-        let fetch = self.ask(now);
+        let fetch = if self.playing.is_none() {
+            self.ask(now)
+        } else {
+            Vec::new()
+        };
         changes.extend(self.weigh_urgency(now, &judged));
         let log = changes
             .iter()
@@ -282,22 +286,21 @@ impl Engine {
 
     /// The workloads in which something may leak and something has changed, or that wait for time to pass.
     fn workloads_to_judge(&mut self) -> BTreeSet<Labels> {
-        let mut news = self.targets.take_news();
-        let mut living: BTreeSet<Labels> = BTreeSet::new();
-        for incident in self.book.iter().filter(|incident| incident.is_living()) {
-            if incident.awaits_time()
-                || news.contains(&incident.workload)
-                || self.targets.lists_none(&incident.workload)
-            {
-                living.insert(incident.workload.clone());
+        let news = self.targets.take_news();
+        let mut judged = news.workloads;
+        for state in news.targets.iter().filter_map(|own| self.targets.at(*own)) {
+            if state.is_suspect() || self.book.has_living(&state.workload) {
+                judged.insert(state.workload.clone());
             }
         }
-        news.retain(|workload| {
-            let states = self.targets.of_workload(workload);
-            states.iter().any(|state| state.is_suspect())
-        });
-        living.append(&mut news);
-        living
+        // What was stored may be of a workload that has no targets any more.
+        let is_first = self.last_evaluation.is_none();
+        let waiting = self
+            .book
+            .iter()
+            .filter(|incident| incident.awaits_time() || is_first && incident.is_living());
+        judged.extend(waiting.map(|incident| incident.workload.clone()));
+        judged
     }
 
     /// All incidents: the living, and those that ended in the last 30 days.

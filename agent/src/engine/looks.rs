@@ -130,16 +130,18 @@ fn of_level(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
         if series.seen_at < at {
             continue;
         }
+        // Without its words, which cost more than all else.
+        if let Some(case) = series.case(false) {
+            clear = Some(false);
+            excess += case.excess;
+            continue;
+        }
         match series.verdict() {
-            Verdict::Leaking(case) => {
-                clear = Some(false);
-                excess += case.excess;
-            }
             Verdict::Healthy if has_risen(incident, state, series) => {}
             Verdict::Healthy => clear = clear.or(Some(true)),
             // Too little is known, or it still grows for an innocent reason: not clear, and no new proof either.
             Verdict::Undecided(_) if clear == Some(true) => clear = None,
-            Verdict::Undecided(_) => {}
+            Verdict::Undecided(_) | Verdict::Leaking(_) => {}
         }
     }
     let spec = carriers.iter().find_map(|series| series.spec());

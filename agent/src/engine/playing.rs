@@ -3,6 +3,7 @@
 //! The judgement is the same. What differs is what only people would read or a restart would need: an alert's words, the
 //! state to be stored; and the budget, which is that of the whole history from beginning to end.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,14 +30,6 @@ pub type Measured = (SlotIndex, f64);
 pub(super) struct Playing {
     /// How long a value that explains others stands: not every series need have a sample at every instant.
     pub(super) lookback: Duration,
-}
-
-/// What a living incident wants: whether it is silent, and whether it pages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wish {
-    incident: crate::incident::IncidentId,
-    silenced: bool,
-    urgent: bool,
 }
 
 impl Engine {
@@ -126,14 +119,14 @@ impl Engine {
         self.alerts.await_time() || self.book.iter().any(Incident::awaits_time)
     }
 
-    /// What the living incidents want now.
-    pub(super) fn wished(&self) -> Vec<Wish> {
-        let living = self.book.iter().filter(|incident| incident.is_living());
-        let wish = |incident: &Incident| Wish {
-            incident: incident.id.clone(),
-            silenced: incident.silenced,
-            urgent: incident.urgent.is_some() && !incident.ticket_only,
-        };
-        living.map(wish).collect()
+    /// What the living incidents want now, as one number: whether each is silent, and whether it pages.
+    pub(super) fn wished(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for incident in self.book.iter().filter(|incident| incident.is_living()) {
+            incident.id.hash(&mut hasher);
+            incident.silenced.hash(&mut hasher);
+            (incident.urgent.is_some() && !incident.ticket_only).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 }

@@ -26,8 +26,16 @@ pub(super) struct Roster {
     /// By the target's labels in exposition syntax.
     by_key: BTreeMap<Arc<str>, TargetIndex>,
     workloads: BTreeMap<Labels, Workload>,
-    /// The workloads with news since the last evaluation.
-    news: BTreeSet<Labels>,
+    news: News,
+}
+
+/// What is new since the last evaluation.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Targets of which something has been learnt.
+    pub(super) targets: Vec<TargetIndex>,
+    /// Workloads whose list of targets has changed.
+    pub(super) workloads: BTreeSet<Labels>,
 }
 
 /// The targets of one workload.
@@ -63,7 +71,7 @@ impl Roster {
         let own = self.workloads.entry(workload.clone()).or_default();
         own.listed.insert(key, index);
         own.none_since = None;
-        self.news.insert(workload);
+        self.news.workloads.insert(workload);
     }
 
     /// Takes a target off the list: it has not been there since `since`. What is known of it stays until
@@ -80,7 +88,7 @@ impl Roster {
                 own.none_since = Some(since);
             }
         }
-        self.news.insert(workload);
+        self.news.workloads.insert(workload);
     }
 
     /// Forgets a target that is not listed.
@@ -156,13 +164,6 @@ impl Roster {
         self.workloads.contains_key(workload)
     }
 
-    /// Whether no target of a workload is listed.
-    pub(super) fn lists_none(&self, workload: &Labels) -> bool {
-        self.workloads
-            .get(workload)
-            .is_none_or(|own| own.listed.is_empty())
-    }
-
     /// Since when no target of a workload has been listed.
     pub(super) fn none_since(&self, workload: &Labels) -> Option<Timestamp> {
         self.workloads.get(workload)?.none_since
@@ -177,21 +178,27 @@ impl Roster {
 
     /// Something has been learnt of a target.
     pub(super) fn has_news(&mut self, index: TargetIndex) {
-        let Some(Some(state)) = self.states.get(index.0 as usize) else {
+        let Some(Some(state)) = self.states.get_mut(index.0 as usize) else {
             return;
         };
-        if !self.news.contains(&state.workload) {
-            self.news.insert(state.workload.clone());
+        if !std::mem::replace(&mut state.has_news, true) {
+            self.news.targets.push(index);
         }
     }
 
     /// Every workload counts as having news.
     pub(super) fn all_have_news(&mut self) {
-        self.news.extend(self.workloads.keys().cloned());
+        self.news.workloads.extend(self.workloads.keys().cloned());
     }
 
-    /// The workloads with news since this was asked last.
-    pub(super) fn take_news(&mut self) -> BTreeSet<Labels> {
-        std::mem::take(&mut self.news)
+    /// What is new since this was asked last.
+    pub(super) fn take_news(&mut self) -> News {
+        let news = std::mem::take(&mut self.news);
+        for index in &news.targets {
+            if let Some(state) = self.at_mut(*index) {
+                state.has_news = false;
+            }
+        }
+        news
     }
 }

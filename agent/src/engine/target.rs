@@ -59,6 +59,8 @@ pub(super) struct TargetState {
     suspects: usize,
     /// When series were given up last.
     swept_at: Timestamp,
+    /// Something was learnt of it since the last evaluation.
+    pub(super) has_news: bool,
     /// Since when discovery no longer lists it.
     pub(super) unlisted_since: Option<Timestamp>,
     /// Detectors from before the agent's restart whose series have not been seen yet.
@@ -133,6 +135,7 @@ impl TargetState {
             reading: Reading::default(),
             suspects: 0,
             swept_at: Timestamp::default(),
+            has_news: false,
             unlisted_since: None,
             restored: HashMap::new(),
             restored_at: Timestamp::default(),

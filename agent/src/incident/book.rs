@@ -8,7 +8,7 @@ mod findings;
 mod life;
 mod wave;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use leak_detect::Timestamp;
@@ -86,6 +86,7 @@ impl Change {
 #[derive(Clone, Debug)]
 pub struct Book {
     incidents: BTreeMap<IncidentId, Incident>,
+    by_workload: HashMap<Labels, BTreeSet<IncidentId>>,
     settings: BookSettings,
     refused: Refused,
 }
@@ -93,15 +94,38 @@ pub struct Book {
 impl Book {
     /// With what was stored.
     pub fn new(settings: BookSettings, saved: Vec<Incident>) -> Self {
-        let incidents = saved
-            .into_iter()
-            .map(|incident| (incident.id.clone(), incident))
-            .collect();
-        Self {
-            incidents,
+        let mut book = Self {
+            incidents: BTreeMap::new(),
+            by_workload: HashMap::new(),
             settings,
             refused: Refused::default(),
-        }
+        };
+        saved.into_iter().for_each(|incident| book.insert(incident));
+        book
+    }
+
+    fn insert(&mut self, incident: Incident) {
+        let of_workload = self
+            .by_workload
+            .entry(incident.workload.clone())
+            .or_default();
+        of_workload.insert(incident.id.clone());
+        self.incidents.insert(incident.id.clone(), incident);
+    }
+
+    /// The incidents of one workload, in the order of their ids.
+    fn of_workload(&self, workload: &Labels) -> impl Iterator<Item = &Incident> {
+        let ids = self.by_workload.get(workload);
+        ids.into_iter()
+            .flatten()
+            .filter_map(|id| self.incidents.get(id))
+    }
+
+    /// The id of the first incident of a workload that is wanted.
+    fn find(&self, workload: &Labels, wanted: impl Fn(&Incident) -> bool) -> Option<IncidentId> {
+        self.of_workload(workload)
+            .find(|incident| wanted(incident))
+            .map(|incident| incident.id.clone())
     }
 
     /// All of them, in the order of their ids.
@@ -184,10 +208,15 @@ impl Book {
     ) -> Vec<(IncidentId, Change)> {
         let confirmation = self.settings.confirmation;
         let mut changes = Vec::new();
-        for incident in self.incidents.values_mut() {
-            if !incident.is_living() || incident.workload != *workload {
+        let living: Vec<IncidentId> = self
+            .of_workload(workload)
+            .filter(|incident| incident.is_living())
+            .map(|incident| incident.id.clone())
+            .collect();
+        for id in living {
+            let Some(incident) = self.incidents.get_mut(&id) else {
                 continue;
-            }
+            };
             let looks = looks(incident);
             let change = match incident.look(now, listed, &looks, confirmation) {
                 Some(end) => {
@@ -204,43 +233,49 @@ impl Book {
 
     /// Gives up what ended long ago; whether anything was.
     pub(crate) fn forget(&mut self, now: Timestamp) -> bool {
-        let before = self.incidents.len();
-        self.incidents.retain(|_, incident| {
+        let is_old = |incident: &Incident| {
             incident
                 .ended_at
-                .is_none_or(|ended| now - ended < KEPT_AFTER_END.as_secs_f64())
-        });
-        if self.incidents.len() <= ENDED_LIMIT {
-            return self.incidents.len() != before;
-        }
-        let mut ended: Vec<(Timestamp, IncidentId)> = self
-            .incidents
-            .values()
-            .filter_map(|incident| Some((incident.ended_at?, incident.id.clone())))
+                .is_some_and(|ended| now - ended >= KEPT_AFTER_END.as_secs_f64())
+        };
+        let all = self.incidents.values();
+        let mut given_up: Vec<IncidentId> = all
+            .clone()
+            .filter(|incident| is_old(incident))
+            .map(|incident| incident.id.clone())
             .collect();
-        if ended.len() > ENDED_LIMIT {
+        if all.filter(|own| own.ended_at.is_some()).count() > ENDED_LIMIT {
+            let ended = self.incidents.values();
+            let mut ended: Vec<(Timestamp, IncidentId)> = ended
+                .filter_map(|incident| Some((incident.ended_at?, incident.id.clone())))
+                .collect();
             ended.sort();
-            for (_, id) in &ended[..ended.len() - ENDED_LIMIT] {
-                self.incidents.remove(id);
+            ended.truncate(ended.len() - ENDED_LIMIT);
+            given_up.extend(ended.into_iter().map(|(_, id)| id));
+        }
+        for id in &given_up {
+            if let Some(incident) = self.incidents.remove(id)
+                && let Some(ids) = self.by_workload.get_mut(&incident.workload)
+            {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.by_workload.remove(&incident.workload);
+                }
             }
         }
-        self.incidents.len() != before
+        !given_up.is_empty()
     }
 
     /// Whether a workload has a living incident.
     pub(crate) fn has_living(&self, workload: &Labels) -> bool {
-        self.incidents
-            .values()
-            .any(|incident| incident.is_living() && incident.workload == *workload)
+        self.of_workload(workload).any(Incident::is_living)
     }
 
     /// The living incident that a sighting belongs to.
     fn home_of(&self, workload: &Labels, sighting: &Sighting) -> Option<IncidentId> {
         let oldest = |wanted: &dyn Fn(&Incident) -> bool| {
-            self.incidents
-                .values()
-                .filter(|incident| incident.is_living() && incident.workload == *workload)
-                .filter(|incident| wanted(incident))
+            self.of_workload(workload)
+                .filter(|incident| incident.is_living() && wanted(incident))
                 .min_by_key(|incident| (incident.convicted_at, incident.id.clone()))
         };
         let family = sighting.kind.family();
@@ -267,20 +302,15 @@ impl Book {
     ) -> Option<(IncidentId, Change)> {
         if wave.family == Family::Held
             && wave.is_exact()
-            && let Some(level) = self
-                .incidents
-                .values_mut()
-                .find(|incident| incident.workload == *workload && incident.may_be_adopted())
+            && let Some(id) = self.find(workload, Incident::may_be_adopted)
+            && let Some(level) = self.incidents.get_mut(&id)
         {
             level.adopt(now, wave);
             return Some((level.id.clone(), Change::Adopted));
         }
         let fresh = wave.incident(now, workload);
-        let returned = self
-            .incidents
-            .values_mut()
-            .find(|old| old.is_return_of(now, &fresh));
-        if let Some(old) = returned {
+        let returned = self.find(workload, |old| old.is_return_of(now, &fresh));
+        if let Some(old) = returned.and_then(|id| self.incidents.get_mut(&id)) {
             old.come_back(now, &fresh);
             return Some((old.id.clone(), Change::Returned));
         }
@@ -295,7 +325,7 @@ impl Book {
             return None;
         }
         let id = fresh.id.clone();
-        self.incidents.insert(id.clone(), fresh);
+        self.insert(fresh);
         Some((id, Change::Convicted))
     }
 }

@@ -382,6 +382,12 @@ impl<'a> Session<'a> {
                 "{dropped} samples were above the limit of {key} and not judged"
             ));
         }
+        if counters.incidents_refused > 0 || counters.alerts_refused > 0 {
+            self.notes.push(format!(
+                "more leaked at once than limits.alerts of the configuration ({}) allows: what was beyond has no alert",
+                count(self.config.limits.alerts as f64)
+            ));
+        }
         let basis = Basis {
             series: self.series,
             targets: player.targets(),

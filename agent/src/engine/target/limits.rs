@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use leak_detect::{Interval, Verdict};
+use leak_detect::Interval;
 
 use crate::catalogue::Limit;
 use crate::engine::series::Series;
@@ -71,7 +71,7 @@ impl TargetState {
             if !is_connection || !series.kind.is_exact() || !series.is_leaking() {
                 continue;
             }
-            let Verdict::Leaking(case) = series.verdict() else {
+            let Some(case) = series.case(false) else {
                 continue;
             };
             if !case.still_growing {
