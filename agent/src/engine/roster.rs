@@ -26,6 +26,8 @@ pub(super) struct Roster {
     /// By the target's labels in exposition syntax.
     by_key: BTreeMap<Arc<str>, TargetIndex>,
     workloads: BTreeMap<Labels, Workload>,
+    /// How often a workload has come or gone.
+    workload_changes: u64,
     news: News,
 }
 
@@ -68,9 +70,11 @@ impl Roster {
     }
 
     fn enlist(&mut self, key: Arc<str>, workload: Labels, index: TargetIndex) {
+        let known = self.workloads.len();
         let own = self.workloads.entry(workload.clone()).or_default();
         own.listed.insert(key, index);
         own.none_since = None;
+        self.workload_changes += (self.workloads.len() - known) as u64;
         self.news.workloads.insert(workload);
     }
 
@@ -108,6 +112,7 @@ impl Roster {
                     .any(|other| other.workload == state.workload)
             {
                 self.workloads.remove(&state.workload);
+                self.workload_changes += 1;
             }
         }
     }
@@ -158,6 +163,11 @@ impl Roster {
     /// Every workload.
     pub(super) fn workloads(&self) -> impl Iterator<Item = &Labels> {
         self.workloads.keys()
+    }
+
+    /// How often a workload has come or gone: while this stays, so do they.
+    pub(super) fn workload_changes(&self) -> u64 {
+        self.workload_changes
     }
 
     pub(super) fn knows_workload(&self, workload: &Labels) -> bool {

@@ -37,6 +37,8 @@ pub(super) struct Comparison {
     workloads: BTreeMap<Labels, Siblings>,
     /// The next test of any of them, and when workloads are looked for anew.
     due: Option<Timestamp>,
+    /// How often workloads had come and gone when they were met last.
+    roster_changes: Option<u64>,
 }
 
 /// What is known of the series of one workload beyond its present instances.
@@ -62,6 +64,7 @@ impl Comparison {
         }
         if !self.workloads.contains_key(workload) {
             self.workloads.insert(workload.clone(), Siblings::default());
+            self.roster_changes = None;
         }
         if let Some(siblings) = self.workloads.get_mut(workload) {
             for (name, life) in lives {
@@ -77,6 +80,22 @@ impl Comparison {
         if self.due.is_some_and(|due| now < due) {
             return;
         }
+        if self.roster_changes != Some(targets.workload_changes()) {
+            self.roster_changes = Some(targets.workload_changes());
+            self.meet(targets);
+        }
+        let mut next = now.shifted(LONGEST_PAUSE_SECONDS);
+        for (workload, siblings) in &mut self.workloads {
+            if siblings.due.is_none_or(|due| due <= now) {
+                siblings.judge(now, workload, targets);
+            }
+            next = siblings.due.map_or(next, |due| due.min(next));
+        }
+        self.due = Some(next);
+    }
+
+    /// Follows the workloads that there are, and no others.
+    fn meet(&mut self, targets: &Roster) {
         self.workloads
             .retain(|workload, _| targets.knows_workload(workload));
         let unknown: Vec<Labels> = targets
@@ -87,14 +106,6 @@ impl Comparison {
         for workload in unknown {
             self.workloads.insert(workload, Siblings::default());
         }
-        let mut next = now.shifted(LONGEST_PAUSE_SECONDS);
-        for (workload, siblings) in &mut self.workloads {
-            if siblings.due.is_none_or(|due| due <= now) {
-                siblings.judge(now, workload, targets);
-            }
-            next = siblings.due.map_or(next, |due| due.min(next));
-        }
-        self.due = Some(next);
     }
 
     /// After the end of an incident of a workload: what was held before is explained.
