@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use leak_agent::agent::Agent;
+use leak_agent::audit::AuditError;
 use leak_agent::command::{Action, CommandLine, LogFormat, ReplayOptions};
 use leak_agent::config::{Config, ConfigError};
 use leak_agent::replay::ReplayError;
@@ -39,7 +40,10 @@ fn main() -> ExitCode {
     let is_usage = error.is::<ConfigError>()
         || error
             .downcast_ref::<ReplayError>()
-            .is_some_and(ReplayError::is_usage);
+            .is_some_and(ReplayError::is_usage)
+        || error
+            .downcast_ref::<AuditError>()
+            .is_some_and(AuditError::is_usage);
     ExitCode::from(if is_usage { USAGE } else { 1 })
 }
 

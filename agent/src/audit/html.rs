@@ -155,7 +155,7 @@ fn leak_card(report: &Report, place: usize, leak: &Leak) -> Markup {
                 li.tag { code { (incident.cause) } }
             }
             @match &leak.picture {
-                Ok(svg) => { figure.figure { img src=(data_url(svg)) alt=(words::subject(incident)) width="960" height="380"; } }
+                Ok(svg) => { figure.figure { img src=(data_url(svg)) alt=(words::subject(incident)) width="960" height="380"; figcaption.quiet { "The highest of its instances at each moment, as a line with the band from least to greatest value of each point; upright: its onset, the ticket" @if !leak.deaths.is_empty() { ", each death" } "." } } }
                 Err(why) => { p.quiet { "No picture: " (why) "." } }
             }
             p { (words::cause(incident.cause)) }

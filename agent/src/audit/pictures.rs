@@ -27,7 +27,7 @@ const POINTS: f64 = 300.0;
 const BEFORE: f64 = 0.35;
 
 /// Deaths that are marked in one picture.
-const DEATHS_MARKED: usize = 8;
+const DEATHS_MARKED: usize = 40;
 
 /// Draws every leak of a report.
 pub(super) async fn draw(store: &Store, report: &mut Report) {

@@ -54,6 +54,16 @@ pub enum AuditError {
     },
 }
 
+impl AuditError {
+    /// Whether the command line or the configuration is at fault.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(_) | Self::Range { .. } | Self::Store(StoreError::Url(_))
+        )
+    }
+}
+
 /// Where no step is given, ranges up to so many seconds are read with a step of so many; the first that fits.
 const STEPS: [(f64, u64); 4] = [(2.0, 15), (10.0, 30), (45.0, 60), (f64::INFINITY, 300)];
 
@@ -156,6 +166,9 @@ async fn audit(
     let mut reader = store.read(Arc::clone(&listing), range, &ledger);
     while let Some(stretch) = reader.next().await {
         let stretch = stretch?;
+        if !stretch.unknown.is_empty() {
+            player.excuse(stretch.to);
+        }
         for mut slice in stretch.slices {
             samples += slice.samples.len() as u64;
             for death in coroner.take(&slice) {

@@ -266,6 +266,10 @@ impl<'a> Session<'a> {
             let mut reader = store.read(Arc::clone(&listing), range, &ledger);
             while let Some(stretch) = reader.next().await {
                 let stretch = stretch?;
+                // Before its slices: who is missing in them may be in what could not be read.
+                if let Some(player) = self.player.as_mut().filter(|_| !stretch.unknown.is_empty()) {
+                    player.excuse(stretch.to);
+                }
                 for slice in &stretch.slices {
                     self.play(&listing.table, slice, Some((from, to)))?;
                 }
@@ -277,9 +281,6 @@ impl<'a> Session<'a> {
                         moment(unknown.to.seconds()),
                         unknown.why
                     ));
-                }
-                if let Some(player) = self.player.as_mut().filter(|_| !stretch.unknown.is_empty()) {
-                    player.excuse(stretch.to);
                 }
             }
             Ok(())

@@ -141,3 +141,50 @@ fn a_signal_ends_it_in_order() {
         assert!(rest.contains("the agent has ended"), "{rest}");
     }
 }
+
+#[test]
+fn an_audit_tells_what_is_wrong_with_its_command_line_and_its_store() {
+    let rows: [(&[&str], i32, &str); 6] = [
+        (&[], 64, "--prometheus <URL>"),
+        (
+            &["--prometheus", "https://me:secret@store/"],
+            64,
+            "https, which is not supported yet",
+        ),
+        (
+            &["--prometheus", "http://store/", "--from", "yesterday"],
+            64,
+            "neither RFC 3339",
+        ),
+        (
+            &["--prometheus", "http://store/", "--from", "now"],
+            64,
+            "is not before --to",
+        ),
+        (
+            &["--prometheus", "http://store/", "--step", "0s"],
+            64,
+            "not a duration of a second or more",
+        ),
+        (
+            &[
+                "--prometheus",
+                "http://store/",
+                "--config",
+                "/nowhere/agent.yml",
+            ],
+            64,
+            "/nowhere/agent.yml cannot be read",
+        ),
+    ];
+    for (arguments, code, expected) in rows {
+        let output = agent(&[&["audit"], arguments].concat());
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        assert!(
+            told.contains(expected),
+            "{expected:?} is missing from {told}"
+        );
+        assert!(!told.contains("secret"), "{told}");
+    }
+}
