@@ -142,12 +142,41 @@ impl Heap {
     }
 }
 
+/// By what a kind is drawn.
+struct Plan {
+    amount: f64,
+    /// How long it fills after a start, in seconds.
+    young: f64,
+    span: Span,
+    rate: f64,
+    size: f64,
+}
+
 impl Kept {
     fn of(kind: &str, chance: &mut Chance, span: Span, rate: f64, size: f64) -> Self {
+        let plan = Plan {
+            amount: size * chance.between(0.2, 2.0),
+            young: chance.decades(10.0 * MINUTE, (0.1 * span.seconds).min(12.0 * HOUR)),
+            span,
+            rate,
+            size,
+        };
+        Self::collected(kind, chance, &plan)
+            .or_else(|| Self::cached(kind, chance, &plan))
+            .unwrap_or(Self::Flat)
+    }
+
+    /// What collectors, allocators and tables hold.
+    fn collected(kind: &str, chance: &mut Chance, plan: &Plan) -> Option<Self> {
+        let Plan {
+            amount,
+            young,
+            span,
+            rate,
+            size,
+        } = *plan;
         let seconds = span.seconds;
-        let amount = size * chance.between(0.2, 2.0);
-        let young = chance.decades(10.0 * MINUTE, (0.1 * seconds).min(12.0 * HOUR));
-        match kind {
+        Some(match kind {
             "collector" | "memory under a collector" => {
                 let period = chance.decades(20.0, (0.04 * seconds).min(2.0 * HOUR));
                 let height = size * chance.between(0.2, 1.0);
@@ -181,6 +210,37 @@ impl Kept {
                     step: amount / steps,
                 }
             }
+            "compaction" => {
+                let period = chance.decades(30.0, 0.02 * seconds);
+                Self::Compaction {
+                    table: Tooth::new(chance, 0.3 * amount, period, rate),
+                    every: chance.decades(4.0, 20.0) * period,
+                    more: 0.5 * amount,
+                    phase: chance.between(0.0, 1.0),
+                }
+            }
+            "machine" => {
+                let steps = chance.decades(30.0 * MINUTE, DAY) / span.interval_seconds;
+                Self::Machine {
+                    slow: Wander::new(size * chance.between(0.01, 0.06), steps),
+                    nightly: size * chance.between(0.0, 0.3),
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    /// What is kept because it may be used again.
+    fn cached(kind: &str, chance: &mut Chance, plan: &Plan) -> Option<Self> {
+        let Plan {
+            amount,
+            young,
+            span,
+            rate,
+            size,
+        } = *plan;
+        let seconds = span.seconds;
+        Some(match kind {
             "page cache" => Self::PageCache {
                 limit: amount,
                 each: amount / (young * rate),
@@ -215,15 +275,6 @@ impl Kept {
                     each,
                 }
             }
-            "compaction" => {
-                let period = chance.decades(30.0, 0.02 * seconds);
-                Self::Compaction {
-                    table: Tooth::new(chance, 0.3 * amount, period, rate),
-                    every: chance.decades(4.0, 20.0) * period,
-                    more: 0.5 * amount,
-                    phase: chance.between(0.0, 1.0),
-                }
-            }
             "log rotation" => {
                 let every = chance.one_of(&[10.0 * MINUTE, HOUR, 6.0 * HOUR, DAY]);
                 let every = every.min(0.1 * seconds);
@@ -238,14 +289,36 @@ impl Kept {
                 amount: size * chance.between(0.03, 0.12),
                 time: chance.decades(60.0, HOUR),
             },
-            "machine" => {
-                let steps = chance.decades(30.0 * MINUTE, DAY) / span.interval_seconds;
-                Self::Machine {
-                    slow: Wander::new(size * chance.between(0.01, 0.06), steps),
-                    nightly: size * chance.between(0.0, 0.3),
-                }
+            _ => return None,
+        })
+    }
+
+    /// What depends on time alone.
+    fn by_age(&self, age: f64, seen: f64) -> f64 {
+        match self {
+            Self::Flat => 0.0,
+            Self::Growing {
+                first,
+                ratio,
+                steps,
+                step,
+            } => {
+                let taken = (age / *first).max(1e-9).ln() / ratio.ln();
+                *step * (taken + 1.0).floor().clamp(0.0, *steps)
             }
-            _ => Self::Flat,
+            Self::Cache {
+                amount,
+                time,
+                begins,
+            } => {
+                let since = if *begins > 0.0 { seen - *begins } else { age };
+                *amount * (1.0 - (-since.max(0.0) / *time).exp())
+            }
+            Self::Arenas { times, each } => {
+                *each * times.iter().filter(|time| **time < seen).count() as f64
+            }
+            Self::Fragmentation { amount, time } => *amount * (1.0 + age / *time).ln(),
+            _ => 0.0,
         }
     }
 
@@ -254,7 +327,6 @@ impl Kept {
             age, seen, arrived, ..
         } = *moment;
         match self {
-            Self::Flat => 0.0,
             Self::Collector {
                 tooth,
                 each,
@@ -275,15 +347,6 @@ impl Kept {
                 }
                 minor.held + major.held
             }
-            Self::Growing {
-                first,
-                ratio,
-                steps,
-                step,
-            } => {
-                let taken = (age / *first).max(1e-9).ln() / ratio.ln();
-                *step * (taken + 1.0).floor().clamp(0.0, *steps)
-            }
             Self::PageCache {
                 limit,
                 each,
@@ -301,17 +364,6 @@ impl Kept {
                     *next = age + chance.wait(*every);
                 }
                 *held
-            }
-            Self::Cache {
-                amount,
-                time,
-                begins,
-            } => {
-                let since = if *begins > 0.0 { seen - *begins } else { age };
-                *amount * (1.0 - (-since.max(0.0) / *time).exp())
-            }
-            Self::Arenas { times, each } => {
-                *each * times.iter().filter(|time| **time < seen).count() as f64
             }
             Self::Expiring { entries, each } => *each * entries.held(chance, moment),
             Self::Compaction {
@@ -337,11 +389,11 @@ impl Kept {
                 *held += *each * arrived;
                 *held
             }
-            Self::Fragmentation { amount, time } => *amount * (1.0 + age / *time).ln(),
             Self::Machine { slow, nightly } => {
                 let at_night = age % DAY < 0.03 * DAY;
                 slow.next(chance).max(-0.5 * size) + if at_night { *nightly } else { 0.0 }
             }
+            _ => self.by_age(age, seen),
         }
     }
 }
