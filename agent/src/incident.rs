@@ -191,6 +191,9 @@ pub struct Incident {
     pub curve: Curve,
     /// The upstreams it covers; empty for the whole workload.
     pub(crate) upstreams: BTreeSet<String>,
+    /// How fast one instance leaked when it was convicted as a level.
+    #[serde(default)]
+    pub(crate) pace: Option<Pace>,
     /// How often it came back after it had ended.
     pub(crate) returns: u32,
     /// Share of upstream calls refused or timed out before the onset, once that is known; 0 to 1.
@@ -201,6 +204,15 @@ pub struct Incident {
     /// Since when no target of its workload has been listed.
     #[serde(with = "stored::time_or_none")]
     pub(crate) unlisted_since: Option<Timestamp>,
+}
+
+/// How fast a level of one instance grew when it was convicted: what successors are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Pace {
+    /// In the unit of the carrying signal.
+    pub(crate) growth_per_second: f64,
+    /// The highest load under which it was measured, where that is known.
+    pub(crate) load_per_second: Option<f64>,
 }
 
 /// One metric family (of one resource) that leaks in an incident.

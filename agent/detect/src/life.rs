@@ -4,7 +4,6 @@
 //! process leaks goes with its age, whoever its predecessor was. 144 bytes, whatever its length, so that a workload can
 //! keep those of processes that are long gone. It says nothing by itself: [`crate::lives`] compares.
 
-use crate::level::LevelSettings;
 use crate::memory::Bucket;
 use crate::snapshot::{Reader, RestoreError, Writer};
 use crate::time::Timestamp;
@@ -20,9 +19,6 @@ const LEAST_BUCKETS: usize = 8;
 
 /// Least share of a part that must have been seen.
 const LEAST_COVERED: f64 = 0.5;
-
-/// Loads are comparable when one is at most so many times the other.
-const COMPARABLE_LOAD: f64 = 1.5;
 
 /// A load that is not known.
 const UNKNOWN: f32 = -1.0;
@@ -119,29 +115,16 @@ impl Life {
         self.load.iter().all(|load| *load >= 0.0)
     }
 
-    /// Whether it ends higher than it stood under a comparable load, by more than the floors: a life that has is not
-    /// flat, whatever else explains it. `None` where no earlier part had such a load.
-    ///
-    /// Where bytes are held, its first parts are left out: they are its start-up.
-    pub fn has_risen(&self, settings: &LevelSettings) -> Option<bool> {
-        let (level, first) = if settings.integer {
-            (&self.mean, 1)
-        } else {
-            (&self.low, 3)
-        };
-        let last = LIFE_PARTS - 1;
-        let more = |part: usize| {
-            if self.is_loaded() {
-                f64::from(self.load[last]) / f64::from(self.load[part])
-            } else {
-                1.0
-            }
-        };
-        let before = (first..=LIFE_PARTS / 2)
-            .find(|part| (1.0 / COMPARABLE_LOAD..=COMPARABLE_LOAD).contains(&more(*part)))?;
-        let stood = f64::from(level[before]);
-        let rise = f64::from(level[last]) - stood * more(before).max(1.0);
-        Some(rise >= settings.absolute_floor.max(settings.relative_floor * stood))
+    /// Mean load per second over its profile, where it is known.
+    pub fn mean_load(&self) -> Option<f64> {
+        let sum: f64 = self.load.iter().map(|load| f64::from(*load)).sum();
+        self.is_loaded().then_some(sum / LIFE_PARTS as f64)
+    }
+
+    /// The highest load per second of a part of its profile, where it is known.
+    pub fn highest_load(&self) -> Option<f64> {
+        let loads = self.load.iter().map(|load| f64::from(*load));
+        self.is_loaded().then(|| loads.fold(0.0, f64::max))
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
@@ -217,29 +200,6 @@ mod tests {
         let mut holed = buckets([1.0; 32]);
         holed.drain(8..14);
         assert_eq!(Life::read(7, began, &holed), None);
-    }
-
-    #[test]
-    fn a_life_that_ends_above_its_beginning_under_the_same_load_has_risen() {
-        let life = |levels: &[f64], loads: &[f64]| {
-            let mut buckets = buckets(levels.iter().copied());
-            for (bucket, load) in buckets.iter_mut().zip(loads) {
-                bucket.load_per_second = Some(*load);
-            }
-            Life::read(7, Timestamp::default(), &buckets).expect("long enough")
-        };
-        let (night, day) = (1.0, 40.0);
-        let loads = [night, night, night, day, day, day, day, night];
-        let leaking = life(&[20.0, 21.0, 22.0, 60.0, 70.0, 80.0, 90.0, 70.0], &loads);
-        let healthy = life(&[20.0, 21.0, 22.0, 60.0, 61.0, 60.0, 61.0, 21.0], &loads);
-        let morning = life(
-            &[20.0; 8],
-            &[night, night, night, night, night, night, night, day],
-        );
-        let settings = LevelSettings::count();
-        assert_eq!(leaking.has_risen(&settings), Some(true));
-        assert_eq!(healthy.has_risen(&settings), Some(false));
-        assert_eq!(morning.has_risen(&settings), None);
     }
 
     #[test]

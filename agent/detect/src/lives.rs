@@ -19,6 +19,7 @@ use crate::budget::{SHARES, level_per_test};
 use crate::level::LevelSettings;
 use crate::life::Life;
 use crate::lives::conviction::Conviction;
+use crate::lives::pool::Pool;
 use crate::lives::trial::{Findings, Standing, Trial};
 use crate::time::Timestamp;
 use crate::verdict::{Evidence, Fit, Growth, Interval, Undecided, Verdict};
@@ -35,6 +36,11 @@ pub(crate) const LEAST_LIVES: usize = 3;
 /// Parts of the median life between two tests, and the least and the most time between them, in seconds.
 const TESTS_A_LIFE: f64 = 8.0;
 const TEST_INTERVAL_SECONDS: (f64, f64) = (60.0, 3600.0);
+
+/// A life is flat beside a leak when its climb is surely less than this share of the leak's; so many standard errors are
+/// sure enough.
+const FLAT_SHARE: f64 = 0.5;
+const FLAT_ERRORS: f64 = 2.5;
 
 /// Consecutive tests at which no explanation stands that convict.
 const TESTS_TO_CONVICT: u8 = 2;
@@ -233,6 +239,34 @@ impl Lives {
     /// Number of ended lives that are remembered.
     pub fn remembered(&self) -> usize {
         self.ended.len()
+    }
+}
+
+impl Life {
+    /// Whether it shows that it does not leak at such a pace: its own climb, with its error on top, is less than half of
+    /// it. `None` where that cannot be told yet.
+    ///
+    /// `growth_per_second` of the leak it is compared with and, where it is known, the load per second under which that
+    /// was measured: under less load less growth is expected.
+    pub fn is_flat_beside(
+        &self,
+        growth_per_second: f64,
+        load_per_second: Option<f64>,
+        settings: &LevelSettings,
+    ) -> Option<bool> {
+        let own_load = self.mean_load();
+        let expected = match (load_per_second, own_load) {
+            (Some(load), Some(own)) if load > 0.0 => growth_per_second * (own / load).min(1.0),
+            _ => growth_per_second,
+        };
+        let (slope, error) = Pool::of_one(self, settings)?;
+        if slope + FLAT_ERRORS * error < FLAT_SHARE * expected {
+            Some(true)
+        } else if slope - FLAT_ERRORS * error > 0.0 {
+            Some(false)
+        } else {
+            None
+        }
     }
 }
 

@@ -108,14 +108,20 @@ fn of_held(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
     }
 }
 
-/// Whether a process that began after the conviction stands higher than it did before under such a load, or none can be
-/// compared yet: its detector may have no case against it, but flat it is not.
-fn has_risen(incident: &Incident, state: &TargetState, series: &Series) -> bool {
-    let life = series.life(state.number);
-    let Some((life, settings)) = life.zip(series.settings()) else {
+/// Whether a process that began after the conviction may still leak as the convicted one did: its detector has no case
+/// against it yet, but it is not surely flat.
+fn may_leak_alike(incident: &Incident, state: &TargetState, series: &Series) -> bool {
+    if series.is_told_flat() {
+        return false;
+    }
+    let (Some(life), Some(settings), Some(pace)) =
+        (series.life(state.number), series.settings(), &incident.pace)
+    else {
         return false;
     };
-    life.began > incident.convicted_at && life.has_risen(&settings) != Some(false)
+    life.began > incident.convicted_at
+        && life.is_flat_beside(pace.growth_per_second, pace.load_per_second, &settings)
+            != Some(true)
 }
 
 /// A level: what its detector says.
@@ -137,7 +143,7 @@ fn of_level(incident: &Incident, state: &TargetState, at: Timestamp) -> Look {
             continue;
         }
         match series.verdict() {
-            Verdict::Healthy if has_risen(incident, state, series) => {}
+            Verdict::Healthy if may_leak_alike(incident, state, series) => {}
             Verdict::Healthy => clear = clear.or(Some(true)),
             // Too little is known, or it still grows for an innocent reason: not clear, and no new proof either.
             Verdict::Undecided(_) if clear == Some(true) => clear = None,

@@ -204,6 +204,11 @@ impl Series {
         own || matches!(self.told, Some(Told::Leaks(_)))
     }
 
+    /// Whether its siblings, convicted once, have been flat for long enough since.
+    pub(super) fn is_told_flat(&self) -> bool {
+        matches!(self.told, Some(Told::Flat))
+    }
+
     /// The present life of its process, under the number of its instance; none of an exact count.
     pub(super) fn life(&self, instance: u64) -> Option<Life> {
         match &self.detector {

@@ -79,6 +79,13 @@ fn of_series(state: &TargetState, series: &Series, words: bool) -> Sighting {
         site: series.label("site"),
         value: series.value,
         at: series.seen_at,
+        load: if words && evidence.is_some() {
+            series
+                .life(state.number)
+                .and_then(|life| life.highest_load())
+        } else {
+            None
+        },
         evidence,
         limit,
         seconds_to_exhaustion: seconds,
@@ -104,6 +111,7 @@ fn of_traffic(state: &TargetState, upstream: &Arc<str>, traffic: &Traffic) -> Op
         value: churn.closes,
         at,
         evidence: is_lost.then(|| churn_evidence(&churn, at, reuse.churning_since())),
+        load: None,
         limit: None,
         seconds_to_exhaustion: None,
         ticket_only: false,

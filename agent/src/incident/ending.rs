@@ -26,6 +26,9 @@ const CLEAR_SCRAPES: u32 = 3;
 /// The longest that a release of a leak that keeps coming back has to last.
 const LONGEST_CONFIRMATION: Duration = Duration::from_secs(3600);
 
+/// The longest that a level must stay clear in the process that leaked.
+const LONGEST_RELEASE_SECONDS: f64 = 86_400.0;
+
 /// To show that one in N is no longer leaked takes 3 N without a leak (the rule of three, at 95 %).
 const RULE_OF_THREE: f64 = 3.0;
 
@@ -188,10 +191,16 @@ impl Instance {
         }
         self.clear_scrapes = self.clear_scrapes.saturating_add(1);
         let clear_for = self.clear_since.map_or(0.0, |since| look.at - since);
-        if self.clear_scrapes < CLEAR_SCRAPES || clear_for < leak.confirmation.as_secs_f64() {
+        let is_same_life = self.looked_at.is_none() || self.is_same_life(look);
+        let needed = if is_same_life {
+            leak.release_seconds()
+        } else {
+            leak.confirmation.as_secs_f64()
+        };
+        if self.clear_scrapes < CLEAR_SCRAPES || clear_for < needed {
             return;
         }
-        if self.looked_at.is_none() || self.is_same_life(look) {
+        if is_same_life {
             let worked = look.work.unwrap_or(0.0) - self.work_when_clear;
             if !leak.needs_work || worked >= CHURN_CLOSES {
                 self.cleared = Some(End::Released);
@@ -301,6 +310,17 @@ impl Leak {
             convicted_at: incident.convicted_at,
             is_exact: incident.signals.iter().any(|own| own.kind.is_exact()),
             needs_work: incident.family == Family::Churn,
+        }
+    }
+
+    /// How long the process that leaked must stay clear: of a level, as long as it took to be convicted, for what looks
+    /// let go of may only be less load.
+    fn release_seconds(&self) -> f64 {
+        let confirmation = self.confirmation.as_secs_f64();
+        if self.is_exact || self.needs_work {
+            confirmation
+        } else {
+            confirmation.max(self.time_to_conviction.min(LONGEST_RELEASE_SECONDS))
         }
     }
 

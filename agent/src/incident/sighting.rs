@@ -86,6 +86,8 @@ pub struct Sighting {
     pub at: Timestamp,
     /// The detector's case; `None` while an exact count is above zero and not convicted yet.
     pub evidence: Option<Evidence>,
+    /// The highest load per second of its process, where it is known and a conviction is new.
+    pub load: Option<f64>,
     /// The value at which it is exhausted, and what is exhausted then.
     pub limit: Option<(Arc<str>, f64)>,
     /// Seconds to exhaustion, where a limit is known and it grows.

@@ -150,6 +150,12 @@ impl Pool {
         (pool.slope.is_finite() && pool.error.is_finite() && pool.error > 0.0).then_some(pool)
     }
 
+    /// The climb of one life, with its standard error, per second.
+    pub(super) fn of_one(life: &Life, settings: &LevelSettings) -> Option<(f64, f64)> {
+        let pool = Self::fit(&[life], Level::judged(settings), settings.quantum())?;
+        Some((pool.slope, pool.error))
+    }
+
     /// The chance that noise alone would show such a climb.
     pub(super) fn chance(&self) -> f64 {
         student_tail(self.t(), self.freedom)

@@ -485,3 +485,25 @@ fn the_order_in_which_lives_come_does_not_matter() {
         verdicts[0]
     );
 }
+
+#[test]
+fn a_life_is_flat_beside_a_leak_only_where_it_surely_climbs_less() {
+    let workload = counts(15.0, Vec::new());
+    let life = |growth: f64, load: f64| {
+        let mut random = Rng::with_seed(5);
+        let mut detector = LevelDetector::new(workload.settings);
+        for sample in 0..480 {
+            let age = 15.0 * f64::from(sample);
+            let level = in_flight(&mut random, load) + growth * age;
+            let at = Timestamp::from_seconds(1e9 + age);
+            detector.observe(at, level.round(), Some(load * age));
+        }
+        detector.life(1).expect("two hours")
+    };
+    let beside =
+        |life: Life, growth: f64| life.is_flat_beside(growth, Some(50.0), &workload.settings);
+    assert_eq!(beside(life(0.0, 50.0), 0.01), Some(true));
+    assert_eq!(beside(life(0.01, 50.0), 0.01), Some(false));
+    // A tenth of the load lets expect a tenth of the growth, which two hours do not tell from none.
+    assert_eq!(beside(life(0.0, 5.0), 0.001), None);
+}

@@ -9,7 +9,7 @@ use leak_detect::Timestamp;
 
 use crate::diagnosis::{self, Cause, Context, Symptom};
 use crate::incident::book::findings;
-use crate::incident::{Curve, Family, Incident, IncidentId, Rank, Sighting, State, Witness};
+use crate::incident::{Curve, Family, Incident, IncidentId, Pace, Rank, Sighting, State, Witness};
 use crate::labels::Labels;
 
 /// Sightings that are one new incident.
@@ -183,6 +183,7 @@ impl<'a> Wave<'a> {
             timeline: Vec::new(),
             curve: Curve::default(),
             upstreams: self.upstreams.clone(),
+            pace: pace(&carriers),
             returns: 0,
             failing_share_before: None,
             unlisted_since: None,
@@ -222,6 +223,21 @@ fn diagnose(
         },
     };
     diagnosis::diagnose(&symptoms, context)
+}
+
+/// How fast the carrying levels grow, on average over their instances.
+fn pace(carriers: &[&Sighting]) -> Option<Pace> {
+    let growths: Vec<f64> = carriers
+        .iter()
+        .filter(|own| own.kind.is_level())
+        .filter_map(|own| Some(own.evidence.as_ref()?.growth_per_second.estimate))
+        .collect();
+    let loads = carriers.iter().filter_map(|own| own.load);
+    let growth_per_second = growths.iter().sum::<f64>() / growths.len() as f64;
+    (growth_per_second > 0.0).then_some(Pace {
+        growth_per_second,
+        load_per_second: loads.reduce(f64::max),
+    })
 }
 
 /// A signal and its resource in words.

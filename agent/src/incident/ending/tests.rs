@@ -54,6 +54,7 @@ fn convicted() -> Book {
             still_growing: true,
             ruled_out: Vec::new(),
         }),
+        load: None,
         limit: None,
         seconds_to_exhaustion: None,
         ticket_only: false,
