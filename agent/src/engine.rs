@@ -89,6 +89,8 @@ pub struct Engine {
     playing: Option<Playing>,
     /// Reused from one instant of a history to the next.
     batch: Vec<Brought>,
+    /// Evaluations at which an alert changed.
+    alert_changes: u64,
     /// Over a history: what the living incidents wanted at the last evaluation.
     wished: u64,
 }
@@ -137,6 +139,7 @@ impl Engine {
             has_news: false,
             playing: None,
             wished: 0,
+            alert_changes: 0,
             batch: Vec::new(),
         };
         for target in targets {
@@ -281,7 +284,9 @@ impl Engine {
             self.wished = wished;
         }
         let wishes = self.wishes(now);
-        self.alerts.evaluate(now, wishes)
+        let changed = self.alerts.evaluate(now, wishes);
+        self.alert_changes += u64::from(changed);
+        changed
     }
 
     /// The workloads in which something may leak and something has changed, or that wait for time to pass.

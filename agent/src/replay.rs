@@ -51,6 +51,8 @@ pub struct Player {
     last: Option<Timestamp>,
     /// Samples came in since the last evaluation.
     has_news: bool,
+    /// Evaluations at which an alert changed, so far.
+    alert_changes: u64,
     /// Alerts as they were told last.
     told: BTreeMap<(AlertName, Labels), AlertState>,
     /// Reused from slice to slice.
@@ -99,6 +101,7 @@ impl Player {
             due: None,
             last: None,
             has_news: false,
+            alert_changes: 0,
             told: BTreeMap::new(),
             values: Vec::new(),
             batch: Vec::new(),
@@ -202,6 +205,10 @@ impl Player {
         self.targets.sweep(now, &mut self.engine);
         self.engine.evaluate(now);
         let mut lines = Vec::new();
+        if self.engine.alert_changes() == self.alert_changes {
+            return lines;
+        }
+        self.alert_changes = self.engine.alert_changes();
         for alert in self.engine.alerts() {
             let key = (alert.name, alert.labels.clone());
             let before = self.told.insert(key, alert.state);

@@ -119,6 +119,11 @@ impl Engine {
         self.alerts.await_time() || self.book.iter().any(Incident::awaits_time)
     }
 
+    /// At how many evaluations an alert changed: while this stays, every alert is where it was.
+    pub fn alert_changes(&self) -> u64 {
+        self.alert_changes
+    }
+
     /// What the living incidents want now, as one number: whether each is silent, and whether it pages.
     pub(super) fn wished(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
