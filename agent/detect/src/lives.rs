@@ -11,6 +11,7 @@
 //! oldest. Tests are as rare as eighths of a life.
 
 mod conviction;
+mod findings;
 mod pool;
 mod snapshots;
 mod trial;
@@ -19,8 +20,9 @@ use crate::budget::{SHARES, level_per_test};
 use crate::level::LevelSettings;
 use crate::life::Life;
 use crate::lives::conviction::Conviction;
+use crate::lives::findings::{Findings, Standing};
 use crate::lives::pool::Pool;
-use crate::lives::trial::{Findings, Standing, Trial};
+use crate::lives::trial::Trial;
 use crate::time::Timestamp;
 use crate::verdict::{Evidence, Fit, Growth, Interval, Undecided, Verdict};
 

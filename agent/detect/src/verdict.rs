@@ -91,7 +91,8 @@ pub enum Tier {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuledOut {
     /// The explanation: `noise`, `load`, `slow upstream`, `step`, `burst`, `diurnal peak` or (of an amount) `collector`,
-    /// `warm-up`, `pool filling` or (of an amount) `filling cache`, `restart`.
+    /// `warm-up`, `pool filling` or (of an amount) `filling cache`, `restart`; by the lives of a workload also `one life
+    /// alone` and `batch job`, beside its peers `peers`.
     pub what: &'static str,
     /// How it was ruled out, as a sentence with its figures.
     pub how: String,

@@ -6,8 +6,9 @@
 
 use crate::level::LevelSettings;
 use crate::life::{LIFE_PARTS, Life};
+use crate::lives::findings::Findings;
 use crate::lives::pool::{FITTED, Level};
-use crate::lives::trial::{Findings, Trial};
+use crate::lives::trial::Trial;
 use crate::time::Timestamp;
 use crate::verdict::{Evidence, Fit, Interval, Tier};
 

@@ -2,7 +2,7 @@
 
 use crate::life::Life;
 use crate::lives::conviction::Conviction;
-use crate::lives::trial::{Findings, Standing};
+use crate::lives::findings::{Findings, Standing};
 use crate::lives::{ENDED_LIVES, Lives, State};
 use crate::snapshot::{Reader, RestoreError, Writer};
 use crate::verdict::{Fit, Interval};

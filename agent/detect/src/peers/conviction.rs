@@ -198,7 +198,7 @@ impl Findings {
                 ),
             ),
             (
-                "filling",
+                "filling cache",
                 format!(
                     "the newest of three moves holds {:.0} % of the rise, where a straight line's has 33 %",
                     100.0 * self.newest_share
