@@ -2,13 +2,19 @@
 
 use crate::innocence::{Case, Findings, Standing};
 
-/// Greatest share of the climb that may lie between two neighbouring parts, or within two rows.
-const GREATEST_SHARE: f32 = 0.7;
+/// Greatest share of the climb that may lie between two neighbouring parts, or within two rows: of things that are
+/// counted, which may leak in bursts, and of an amount, which an allocator takes in pieces.
+const GREATEST_SHARE_OF_COUNTS: f32 = 0.7;
+const GREATEST_SHARE_OF_BYTES: f32 = 0.52;
 
-/// Least share that its newest move must have, and that together with half of the one before it: it still climbs and does
-/// not fill up. A straight line has a third and a half; a leak in bursts has them unevenly.
-const LEAST_NEWEST_SHARE: f32 = 0.1;
-const LEAST_LATE_SHARE: f32 = 0.36;
+/// A climb that has never jumped by so much within two rows is smooth; an amount's should be.
+const SMOOTH_JUMP: f32 = 0.25;
+
+/// Least share that the newest of its three moves must have, and that together with half of the one before it: it still
+/// climbs and does not fill up. A straight line has a third and a half; what fills with a time constant, watched for as
+/// long, has 0.25 and 0.42. A leak in bursts has them unevenly.
+const LEAST_SHARES_OF_SMOOTH: [f32; 2] = [0.28, 0.44];
+const LEAST_SHARES_OF_UNEVEN: [f32; 2] = [0.1, 0.36];
 
 /// It has stopped when it pauses for so many times its longest pause before.
 const LONGEST_PAUSE: f64 = 1.5;
@@ -42,19 +48,31 @@ impl Case<'_> {
         let (Some(mean), Some(low)) = (shares(&self.climb.mean), shares(&self.climb.low)) else {
             return Some(Standing::Step);
         };
+        let jump = self.climb.largest_jump() as f32;
         // Floors are few: two rows are a good part of them.
-        let jump = if self.window.cycle_seconds.is_some() {
+        let step = if self.window.cycle_seconds.is_some() {
             0.0
         } else {
-            self.climb.largest_jump() as f32
+            jump
         };
-        findings.greatest_share = mean.into_iter().fold(jump, f32::max);
+        findings.greatest_share = mean.into_iter().fold(step, f32::max);
         findings.newest_share = mean[2];
         findings.least_low_share = low.into_iter().fold(1.0, f32::min);
-        if findings.greatest_share > GREATEST_SHARE {
+        let counted = self.settings.integer;
+        let greatest = if counted {
+            GREATEST_SHARE_OF_COUNTS
+        } else {
+            GREATEST_SHARE_OF_BYTES
+        };
+        let [least_newest, least_late] = if jump < SMOOTH_JUMP || !counted {
+            LEAST_SHARES_OF_SMOOTH
+        } else {
+            LEAST_SHARES_OF_UNEVEN
+        };
+        if findings.greatest_share > greatest {
             Some(Standing::Step)
-        } else if mean[2] < LEAST_NEWEST_SHARE
-            || mean[2] + 0.5 * mean[1] < LEAST_LATE_SHARE
+        } else if mean[2] < least_newest
+            || mean[2] + 0.5 * mean[1] < least_late
             || self.climb.share_of_longest_pause(self.window) > LONGEST_PAUSE
         {
             Some(Standing::Filling)
