@@ -5,15 +5,18 @@
 //! It only reads. It says as loudly what it could not judge as what it found, because an audit that is silent about
 //! its blind spots is an advertisement.
 //!
-//! In reading order: `run` asks and plays, `coroner` finds the deaths, `trail` says whether a level grew before one,
-//! `grading` holds tickets against deaths, `report` is the result, `pictures`, `summary` and `html` show it.
+//! In reading order: `run` asks, `session` plays, `coroner` finds the deaths, `trail` says whether a level grew before
+//! one, `grading` holds tickets against deaths, `report` is the result, `blind` says what is not in it, `pictures`,
+//! `summary` and `html` show it.
 
+mod blind;
 mod coroner;
 mod grading;
 mod html;
 mod pictures;
 mod report;
 mod run;
+mod session;
 mod summary;
 mod trail;
 

@@ -80,8 +80,9 @@ pub(super) struct Findings {
     pub(super) deaths: Vec<Death>,
     /// In order of time.
     pub(super) rollouts: Vec<Rollout>,
-    /// Targets that had samples of a level.
+    /// Targets that had samples of a level, and the workloads that they belong to.
     pub(super) targets: usize,
+    pub(super) workloads: usize,
     /// Gaps of more than five minutes and five intervals, and the seconds in them.
     pub(super) gaps: (usize, f64),
     /// Targets with a level and without any counter of load.
@@ -243,6 +244,11 @@ impl Coroner {
             |is_so: &dyn Fn(&Traced) -> bool| seen.iter().filter(|target| is_so(target)).count();
         Findings {
             targets: seen.len(),
+            workloads: seen
+                .iter()
+                .map(|target| &target.workload)
+                .collect::<HashSet<_>>()
+                .len(),
             gaps: seen.iter().fold((0, 0.0), |sum, target| {
                 (sum.0 + target.gaps.0, sum.1 + target.gaps.1)
             }),
