@@ -65,7 +65,7 @@ pub struct Player {
 pub struct Expected {
     /// How many series are judged in the whole of it: what the budget of false alerts is divided by, before rounding.
     pub watched_series: u64,
-    /// The longest usual time between two samples of a target.
+    /// The usual time between two samples of most targets; slower ones are found by their own samples.
     pub interval: Duration,
 }
 

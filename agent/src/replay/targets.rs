@@ -15,6 +15,7 @@ use crate::discovery::{ScrapeLimits, ScrapeSettings, Target};
 use crate::engine::{Engine, SlotIndex, TargetIndex};
 use crate::history::{Series, SeriesIndex, SeriesTable};
 use crate::labels::Labels;
+use crate::replay::PATIENCE_INTERVALS;
 
 /// The series that Prometheus writes for each target that it scrapes.
 pub(crate) const UP: &str = "up";
@@ -58,8 +59,10 @@ type Identity = (Option<String>, Option<String>);
 struct Known {
     target: Arc<Target>,
     index: TargetIndex,
-    /// When it had a sample last.
+    /// When it had a sample last; the epoch before its first.
     seen_at: Timestamp,
+    /// How far apart its samples usually are, in seconds; zero before its second.
+    usual_gap: f64,
     presence: Presence,
     /// How often it was forgotten: places of earlier times are void.
     lives: u32,
@@ -78,6 +81,21 @@ struct Place {
     target: u32,
     slot: Option<SlotIndex>,
     lives: u32,
+}
+
+impl Known {
+    /// Takes a sample, and how long it was coming: an absence counts as no more than four times the usual.
+    fn see(&mut self, at: Timestamp) {
+        let gap = at - self.seen_at;
+        if self.seen_at != Timestamp::default() {
+            self.usual_gap = if self.usual_gap > 0.0 {
+                self.usual_gap + (gap.min(4.0 * self.usual_gap) - self.usual_gap) / 8.0
+            } else {
+                gap
+            };
+        }
+        self.seen_at = at;
+    }
 }
 
 impl Targets {
@@ -161,6 +179,7 @@ impl Targets {
             target,
             index,
             seen_at: Timestamp::default(),
+            usual_gap: 0.0,
             presence: Presence::Unlisted,
             lives: 0,
         });
@@ -183,7 +202,9 @@ impl Targets {
             known.index = engine.list(Arc::clone(&known.target));
             known.presence = Presence::Listed;
         }
-        known.seen_at = at;
+        if at > known.seen_at {
+            known.see(at);
+        }
         if place.lives != known.lives {
             let own = table.get(series)?;
             place.slot = engine.slot(known.index, &own.name, &own.labels);
@@ -204,6 +225,7 @@ impl Targets {
         self.swept_at = Some(now);
         for known in &mut self.known {
             let silent = now - known.seen_at;
+            let patience = patience.max(PATIENCE_INTERVALS * known.usual_gap);
             match known.presence {
                 Presence::Listed if silent > patience => {
                     engine.unlist(known.index, known.seen_at);
@@ -221,7 +243,8 @@ impl Targets {
 
     /// Nothing at all was measured for a while.
     pub(super) fn pass_over(&mut self, gap: Duration) {
-        for known in &mut self.known {
+        let met = |known: &&mut Known| known.seen_at != Timestamp::default();
+        for known in self.known.iter_mut().filter(met) {
             known.seen_at = known.seen_at + gap;
         }
     }

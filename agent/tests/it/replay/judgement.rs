@@ -142,6 +142,31 @@ fn a_workload_without_samples_for_two_hours_is_gone_while_others_have_them() {
 }
 
 #[test]
+fn a_target_that_is_seldom_measured_is_not_gone_between_two_samples() {
+    let mut corpus = Corpus::default();
+    for number in 0..20 {
+        let target = format!("job=\"fast\",instance=\"f{number}\"");
+        for step in 0..24 * 20 {
+            let at = BEGIN + 180.0 * f64::from(step);
+            corpus.add(&format!("process_open_fds{{{target}}}"), 30.0, at);
+        }
+    }
+    // Every three hours, longer than a workload may be silent.
+    for step in 0..=8 {
+        let at = BEGIN + 3.0 * 3600.0 * f64::from(step);
+        let held = f64::from(step);
+        corpus.add(
+            &format!("resource_ledger_orphaned{{{TARGET},resource=\"response_body\"}}"),
+            held,
+            at,
+        );
+    }
+    let lines = parsed(&History::new(&corpus.openmetrics()).verdicts(&[]));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0]["state"], "firing");
+}
+
+#[test]
 fn where_nothing_at_all_was_measured_nobody_is_gone() {
     let mut corpus = Corpus::default();
     ledger_service(&mut corpus, TARGET, 900, one_in_a_thousand);
