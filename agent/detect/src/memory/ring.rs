@@ -191,7 +191,8 @@ impl Ring {
             })
         })?;
         ring.open = open.unwrap_or(Open::EMPTY);
-        let mut numbers = open.is_none_or(|open| open.is_finite());
+        // One that is empty is written as none.
+        let mut numbers = open.is_none_or(|open| open.is_finite() && open.samples > 0);
         for slot in 0..BUCKETS {
             ring.samples[slot] = reader.u16()?;
             if ring.samples[slot] > 0 {
