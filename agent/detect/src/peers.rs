@@ -226,9 +226,7 @@ impl<'a> Comparison<'a> {
             .iter()
             .filter_map(|peer| Some((*peer, Track::read(&peer.history, from, seconds, settings)?)))
             .unzip();
-        let differences: Vec<Difference> = (0..tracks.len())
-            .map(|own| Difference::of(&tracks, own, seconds, settings))
-            .collect();
+        let differences = Difference::of_all(&tracks, seconds, settings);
         let mut apart: Vec<f64> = differences.iter().map(|own| own.moved.abs()).collect();
         apart.sort_by(f64::total_cmp);
         let mut begins: Vec<Timestamp> = peers.iter().map(|peer| peer.began).collect();

@@ -2,7 +2,7 @@
 
 use crate::level::LevelSettings;
 use crate::memory::Bucket;
-use crate::peers::{ends, median};
+use crate::peers::ends;
 use crate::statistics::student_tail;
 use crate::time::Timestamp;
 
@@ -131,29 +131,46 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    pub(super) fn of(tracks: &[Track], own: usize, seconds: f64, settings: &LevelSettings) -> Self {
-        let track = &tracks[own];
-        let others = |value: &dyn Fn(&Track) -> f64| {
-            let rest = tracks.iter().enumerate().filter(|(other, _)| *other != own);
-            median(rest.map(|(_, track)| value(track)).collect())
-        };
-        let loaded = tracks.iter().all(|track| track.load.is_some());
-        let share_at = |row: usize| match &track.load {
-            Some(load) if loaded => {
-                let usual = others(&|other| other.load.as_ref().map_or(0.0, |load| load[row]));
-                if usual > 0.0 { load[row] / usual } else { 1.0 }
+    /// Of every instance, in order.
+    pub(super) fn of_all(tracks: &[Track], seconds: f64, settings: &LevelSettings) -> Vec<Self> {
+        let loads: Option<Vec<&Column>> = tracks.iter().map(|track| track.load.as_ref()).collect();
+        let (mut levels, mut shares) = (sorted_rows(tracks.len()), sorted_rows(0));
+        for (row, levels) in levels.iter_mut().enumerate() {
+            levels.extend(tracks.iter().map(|track| track.relative(row)));
+            levels.sort_by(f64::total_cmp);
+            if let Some(loads) = &loads {
+                shares[row].extend(loads.iter().map(|load| load[row]));
+                shares[row].sort_by(f64::total_cmp);
             }
-            _ => 1.0,
+        }
+        let difference = |own: usize| {
+            let shares = loads.as_ref().map(|loads| {
+                let load = loads[own];
+                let share = |row: usize| {
+                    let usual = median_without(&shares[row], load[row]);
+                    if usual > 0.0 { load[row] / usual } else { 1.0 }
+                };
+                std::array::from_fn(share)
+            });
+            Self::of(&tracks[own], shares, &levels, seconds, settings)
         };
-        let shares: Column = std::array::from_fn(share_at);
-        let share_before = ends(&shares).0;
+        (0..tracks.len()).map(difference).collect()
+    }
+
+    fn of(
+        track: &Track,
+        shares: Option<Column>,
+        levels: &[Vec<f64>; ROWS],
+        seconds: f64,
+        settings: &LevelSettings,
+    ) -> Self {
+        let share_before = shares.as_ref().map_or(0.0, |shares| ends(shares).0);
         let level: Column = std::array::from_fn(|row| {
-            let usual = others(&|other| other.relative(row));
+            let usual = median_without(&levels[row], track.relative(row));
             // A growing share of the load is credited in full.
-            let more = if share_before > 0.0 {
-                (shares[row] / share_before).max(1.0)
-            } else {
-                1.0
+            let more = match &shares {
+                Some(shares) if share_before > 0.0 => (shares[row] / share_before).max(1.0),
+                _ => 1.0,
             };
             track.level[row] - track.base * usual * more
         });
@@ -162,6 +179,22 @@ impl Difference {
             climb: Climb::find(&level, seconds / ROWS as f64, settings.quantum()),
             moved: now - before,
         }
+    }
+}
+
+fn sorted_rows(room: usize) -> [Vec<f64>; ROWS] {
+    std::array::from_fn(|_| Vec::with_capacity(room))
+}
+
+/// The median of sorted numbers without one of them; that one where there is no other.
+fn median_without(sorted: &[f64], own: f64) -> f64 {
+    let place = sorted.partition_point(|value| value.total_cmp(&own).is_lt());
+    let rest = sorted.len().saturating_sub(1);
+    let at = |index: usize| sorted[if index < place { index } else { index + 1 }];
+    match rest {
+        0 => own,
+        _ if rest % 2 == 1 => at(rest / 2),
+        _ => f64::midpoint(at(rest / 2 - 1), at(rest / 2)),
     }
 }
 
@@ -253,5 +286,19 @@ impl Climb {
         self.greatest_share <= GREATEST_SHARE
             && self.least_share >= LEAST_SHARE
             && self.newest_share >= LEAST_NEWEST_SHARE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_the_others_leaves_one_out() {
+        let sorted = [1.0, 2.0, 2.0, 5.0, 9.0];
+        let found = sorted.map(|own| median_without(&sorted, own));
+        assert_eq!(found, [3.5, 3.5, 3.5, 2.0, 2.0]);
+        assert_eq!(median_without(&[1.0, 2.0, 4.0, 8.0], 2.0), 4.0);
+        assert_eq!(median_without(&[7.0], 7.0), 7.0);
     }
 }
