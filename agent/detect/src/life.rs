@@ -4,7 +4,7 @@
 //! process leaks goes with its age, whoever its predecessor was. 144 bytes, whatever its length, so that a workload can
 //! keep those of processes that are long gone. It says nothing by itself: [`crate::lives`] compares.
 
-use crate::memory::Bucket;
+use crate::memory::{Bucket, Stretch};
 use crate::snapshot::{Reader, RestoreError, Writer};
 use crate::time::Timestamp;
 
@@ -68,28 +68,14 @@ impl Life {
         let seconds = life.part_seconds();
         for part in 0..LIFE_PARTS {
             let begin = seconds * part as f64;
-            let end = begin + seconds;
-            let (mut covered, mut mean, mut load, mut low) = (0.0, 0.0, Some(0.0), f64::INFINITY);
-            for bucket in buckets {
-                let start = bucket.start - from;
-                let overlap = (start + bucket.seconds).min(end) - start.max(begin);
-                if overlap <= 0.0 {
-                    continue;
-                }
-                covered += overlap;
-                mean += overlap * bucket.mean;
-                low = low.min(bucket.minimum);
-                load = load
-                    .zip(bucket.load_per_second)
-                    .map(|(sum, rate)| sum + overlap * rate);
-            }
-            if covered < LEAST_COVERED * seconds {
+            let stretch = Stretch::of(buckets, from, begin, begin + seconds);
+            if stretch.covered < LEAST_COVERED * seconds {
                 return None;
             }
-            life.mean[part] = (mean / covered) as f32;
-            life.low[part] = low as f32;
-            if let Some(load) = load {
-                life.load[part] = (load / covered) as f32;
+            life.mean[part] = stretch.mean() as f32;
+            life.low[part] = stretch.low as f32;
+            if let Some(load) = stretch.load_per_second() {
+                life.load[part] = load as f32;
             }
         }
         Some(life)

@@ -6,9 +6,11 @@
 //! and the load's mean rate.
 
 mod ring;
+mod stretch;
 
 pub(crate) use crate::memory::ring::{BUCKETS, Cell};
 use crate::memory::ring::{Open, Ring};
+pub(crate) use crate::memory::stretch::Stretch;
 use crate::snapshot::{Reader, RestoreError, Writer};
 use crate::time::Timestamp;
 

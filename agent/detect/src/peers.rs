@@ -17,6 +17,7 @@ mod snapshots;
 
 use crate::budget::{SHARES, level_per_test};
 use crate::level::LevelSettings;
+use crate::life::Life;
 use crate::memory::Bucket;
 use crate::peers::climb::{Column, Difference, ROWS, Track};
 use crate::peers::conviction::{Conviction, Findings};
@@ -65,6 +66,13 @@ pub struct Peer {
     pub began: Timestamp,
     /// What is remembered of its present life, from old to new.
     pub history: Vec<Bucket>,
+}
+
+impl Peer {
+    /// The same as a profile by age. `None` while there is too little of it.
+    pub fn life(&self) -> Option<Life> {
+        Life::read(self.instance, self.began, &self.history)
+    }
 }
 
 /// Compares the instances of one workload, of one signal.

@@ -7,6 +7,7 @@
 use thiserror::Error;
 
 use crate::time::Timestamp;
+use crate::verdict::Interval;
 
 /// Why bytes are no snapshot of this detector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -76,6 +77,15 @@ impl Writer {
 
     pub(crate) fn f64(&mut self, value: f64) {
         self.u64(value.to_bits());
+    }
+
+    /// The nearest finite number, since readers refuse others; 0 where it is none.
+    pub(crate) fn finite(&mut self, value: f64) {
+        self.f64(if value.is_nan() {
+            0.0
+        } else {
+            value.clamp(f64::MIN, f64::MAX)
+        });
     }
 
     pub(crate) fn time(&mut self, value: Timestamp) {
@@ -185,6 +195,15 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn time(&mut self) -> Result<Timestamp, RestoreError> {
         Ok(Timestamp::from_millis(self.u64()? as i64))
+    }
+
+    /// Low bound, estimate and high bound.
+    pub(crate) fn interval(&mut self) -> Result<Interval, RestoreError> {
+        Ok(Interval {
+            low: self.f64()?,
+            estimate: self.f64()?,
+            high: self.f64()?,
+        })
     }
 
     /// A length that must not exceed `most`.

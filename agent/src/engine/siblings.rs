@@ -249,12 +249,14 @@ impl Siblings {
                 let group = present
                     .entry(series.name.clone())
                     .or_insert_with(|| Group::new(settings));
-                match series.life(state.number) {
+                // What is remembered is gathered once for both.
+                let peer = series.peer(state.number);
+                match peer.as_ref().and_then(Peer::life) {
                     Some(life) => group.lives.push(life),
                     None => group.newborn.push((state.number, series.seen_at)),
                 }
                 if kin.peers.is_due(now) {
-                    group.peers.extend(series.peer(state.number));
+                    group.peers.extend(peer);
                 }
             }
         }

@@ -10,11 +10,7 @@ impl LevelDetector {
     ///
     /// [`restarted`]: LevelDetector::restarted
     pub fn life(&self, instance: u64) -> Option<Life> {
-        let first = self.first?;
-        let mut buckets = self.memory.history();
-        buckets.retain(|bucket| bucket.start >= first);
-        let began = self.started.unwrap_or(first).min(first);
-        Life::read(instance, began, &buckets)
+        self.peer(instance)?.life()
     }
 
     /// The present life as it is compared with those of other instances. `None` before the first sample.

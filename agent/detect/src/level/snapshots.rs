@@ -202,11 +202,7 @@ fn write_growth(writer: &mut Writer, growth: Interval, fit: Fit) {
 }
 
 fn read_growth(reader: &mut Reader) -> Result<(Interval, Fit), RestoreError> {
-    let growth = Interval {
-        low: reader.f64()?,
-        estimate: reader.f64()?,
-        high: reader.f64()?,
-    };
+    let growth = reader.interval()?;
     let (start_value, slope) = (reader.f64()?, reader.f64()?);
     Ok((
         growth,

@@ -61,7 +61,7 @@ impl Lives {
                 standing: Standing::at(reader.u8()?).ok_or_else(|| reader.damaged())?,
                 findings: read_findings(&mut reader)?,
                 onset: reader.time()?,
-                growth: read_interval(&mut reader)?,
+                growth: reader.interval()?,
                 fit: read_fit(&mut reader)?,
             }),
             2 => State::Convicted(read_conviction(&mut reader)?),
@@ -104,7 +104,7 @@ fn read_conviction(reader: &mut Reader) -> Result<Conviction, RestoreError> {
         at: reader.time()?,
         onset: reader.time()?,
         findings: read_findings(reader)?,
-        growth: read_interval(reader)?,
+        growth: reader.interval()?,
         fit: read_fit(reader)?,
         baseline: reader.f64()?,
         share: reader.f64()?,
@@ -142,7 +142,7 @@ fn write_findings(writer: &mut Writer, findings: &Findings) {
         findings.total_seconds,
         findings.succeeded_share,
     ] {
-        writer.f64(finite(number));
+        writer.finite(number);
     }
     writer.bool(findings.loaded);
 }
@@ -173,22 +173,14 @@ fn read_findings(reader: &mut Reader) -> Result<Findings, RestoreError> {
 
 fn write_interval(writer: &mut Writer, interval: Interval) {
     for number in [interval.low, interval.estimate, interval.high] {
-        writer.f64(finite(number));
+        writer.finite(number);
     }
-}
-
-fn read_interval(reader: &mut Reader) -> Result<Interval, RestoreError> {
-    Ok(Interval {
-        low: reader.f64()?,
-        estimate: reader.f64()?,
-        high: reader.f64()?,
-    })
 }
 
 fn write_fit(writer: &mut Writer, fit: Fit) {
     writer.time(fit.start);
-    writer.f64(finite(fit.start_value));
-    writer.f64(finite(fit.slope));
+    writer.finite(fit.start_value);
+    writer.finite(fit.slope);
 }
 
 fn read_fit(reader: &mut Reader) -> Result<Fit, RestoreError> {
@@ -197,13 +189,4 @@ fn read_fit(reader: &mut Reader) -> Result<Fit, RestoreError> {
         start_value: reader.f64()?,
         slope: reader.f64()?,
     })
-}
-
-/// A snapshot holds finite numbers only.
-fn finite(value: f64) -> f64 {
-    if value.is_nan() {
-        0.0
-    } else {
-        value.clamp(f64::MIN, f64::MAX)
-    }
 }

@@ -1,7 +1,7 @@
 //! One instance beside its peers: the difference to their median, and the climb that it shows.
 
 use crate::level::LevelSettings;
-use crate::memory::Bucket;
+use crate::memory::{Bucket, Stretch};
 use crate::peers::ends;
 use crate::statistics::student_tail;
 use crate::time::Timestamp;
@@ -48,29 +48,18 @@ impl Track {
         let mut samples = 0;
         for row in 0..ROWS {
             let (begin, end) = (row_seconds * row as f64, row_seconds * (row + 1) as f64);
-            let (mut covered, mut sum, mut low, mut rate) = (0.0, 0.0, f64::INFINITY, Some(0.0));
-            let first =
-                history.partition_point(|bucket| bucket.start - from + bucket.seconds <= begin);
-            for bucket in &history[first..] {
-                let start = bucket.start - from;
-                let overlap = (start + bucket.seconds).min(end) - start.max(begin);
-                if overlap <= 0.0 {
-                    break;
-                }
-                covered += overlap;
-                sum += overlap * bucket.mean;
-                low = low.min(bucket.minimum);
-                rate = rate
-                    .zip(bucket.load_per_second)
-                    .map(|(sum, rate)| sum + overlap * rate);
-                samples += u64::from(bucket.samples);
+            let stretch = Stretch::of(history, from, begin, end);
+            samples += stretch.samples;
+            if stretch.covered > 0.0 {
+                level[row] = if settings.integer {
+                    stretch.mean()
+                } else {
+                    stretch.low
+                };
             }
-            if covered > 0.0 {
-                level[row] = if settings.integer { sum / covered } else { low };
-            }
-            match (&mut load, rate) {
-                (Some(load), Some(rate)) if covered > 0.0 => load[row] = rate / covered,
-                (_, Some(_)) if covered == 0.0 => {}
+            match (&mut load, stretch.load_per_second()) {
+                (Some(load), Some(rate)) if stretch.covered > 0.0 => load[row] = rate,
+                (_, Some(_)) if stretch.covered == 0.0 => {}
                 _ => load = None,
             }
         }

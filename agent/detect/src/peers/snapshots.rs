@@ -3,7 +3,7 @@
 use crate::peers::conviction::{Conviction, Findings};
 use crate::peers::{MOST_CONVICTED, Peers};
 use crate::snapshot::{Reader, RestoreError, Writer};
-use crate::verdict::{Fit, Interval};
+use crate::verdict::Fit;
 
 const KIND: u8 = b'P';
 const VERSION: u8 = 1;
@@ -86,11 +86,7 @@ fn write(writer: &mut Writer, own: &Conviction) {
         findings.greatest_share,
         findings.newest_share,
     ] {
-        writer.f64(if number.is_nan() {
-            0.0
-        } else {
-            number.clamp(f64::MIN, f64::MAX)
-        });
+        writer.finite(number);
     }
     writer.bool(findings.loaded);
     writer.bool(own.growing);
@@ -103,11 +99,7 @@ fn read(reader: &mut Reader) -> Result<Conviction, RestoreError> {
     let samples = reader.u64()?;
     let (peers, alike) = (reader.u32()?, reader.u32()?);
     let window_seconds = reader.f64()?;
-    let growth = Interval {
-        low: reader.f64()?,
-        estimate: reader.f64()?,
-        high: reader.f64()?,
-    };
+    let growth = reader.interval()?;
     let convicted_growth = reader.f64()?;
     let fit = Fit {
         start: fit_start,
