@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 pub use audit::AuditOptions;
-pub use moment::{Moment, MomentError};
+pub use moment::{EmptySpan, Moment, MomentError};
 pub use replay::ReplayOptions;
 
 /// Watches services with a Prometheus endpoint and pages when something they hold grows without bound.

@@ -29,9 +29,6 @@ use crate::labels::Labels;
 
 pub use url_template::{UrlTemplate, UrlTemplateError};
 
-/// Alerts that may live at once over a history that is judged without a configuration.
-const HISTORY_ALERTS: usize = 100_000;
-
 /// A configuration without a mistake.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -220,12 +217,16 @@ impl Config {
         Self::read(path, read::Purpose::Watch)
     }
 
-    /// Reads a file for the judgement over a history: it need not say what is to be scraped.
+    /// For the judgement over a history: a file, which need not say what is to be scraped, or every default. Of a
+    /// history more alerts may live at once than of what is watched, unless the file says how many.
     ///
     /// # Errors
     /// Why it cannot be read, or every mistake in it.
-    pub fn load_for_history(path: &Path) -> Result<Self, ConfigError> {
-        Self::read(path, read::Purpose::History)
+    pub fn of_history(path: Option<&Path>) -> Result<Self, ConfigError> {
+        path.map_or_else(
+            || Ok(Self::for_history()),
+            |path| Self::read(path, read::Purpose::History),
+        )
     }
 
     fn read(path: &Path, purpose: read::Purpose) -> Result<Self, ConfigError> {
@@ -247,16 +248,13 @@ impl Config {
         read::config(text, read::Purpose::Watch)
     }
 
-    /// Every default: how a history is judged without a configuration. Of a whole fleet's past more may leak at once than
-    /// an agent should page for.
+    /// Every default: how a history is judged without a configuration.
     ///
     /// # Panics
     /// Never: a configuration without a key has no mistake.
     pub fn for_history() -> Self {
         let defaults = read::config("{}", read::Purpose::History);
-        let mut config = defaults.expect("no key is no mistake");
-        config.limits.alerts = HISTORY_ALERTS;
-        config
+        defaults.expect("no key is no mistake")
     }
 
     /// What is watched: the catalogue and the configuration's own signals.

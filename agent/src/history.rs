@@ -17,6 +17,19 @@ use leak_detect::Timestamp;
 
 use crate::labels::Labels;
 
+/// The labels that make a target where no `up` series tells.
+pub(crate) const USUAL_LABELS: [&str; 9] = [
+    "app",
+    "cluster",
+    "container",
+    "instance",
+    "job",
+    "namespace",
+    "node",
+    "pod",
+    "service",
+];
+
 /// Names one series of a [`SeriesTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesIndex(pub u32);

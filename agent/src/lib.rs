@@ -33,6 +33,7 @@
 //! - `telemetry`: the agent's own metrics.
 //! - [`clock`]: the one file that reads the clock.
 //! - [`quantity`]: numbers as people read them: counts, bytes, durations, moments.
+//! - `progress`: how far a long command is.
 //! - [`plot`]: one series with its fit drawn into the future, as SVG.
 
 pub mod agent;
@@ -53,6 +54,7 @@ pub mod incident;
 pub mod labels;
 pub mod notify;
 pub mod plot;
+mod progress;
 pub mod quantity;
 pub mod replay;
 pub mod scrape;

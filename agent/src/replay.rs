@@ -6,7 +6,6 @@
 //! which nothing at all was measured is passed over: it says nothing about anybody.
 
 mod explain;
-mod progress;
 mod run;
 mod table;
 mod targets;
@@ -30,7 +29,7 @@ use crate::replay::targets::Targets;
 
 pub use explain::PictureError;
 pub use run::{Outcome, ReplayError, run};
-pub(crate) use targets::{UP, USUAL_LABELS};
+pub(crate) use targets::UP;
 pub use verdicts::VerdictLine;
 
 /// A value stands, and a target is taken to be there, for at least this long after a sample: Prometheus' own lookback.

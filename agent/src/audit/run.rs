@@ -1,6 +1,6 @@
 //! One audit from the command line: asks, plays, grades, writes.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,10 @@ use super::report::Report;
 use super::session::Session;
 use super::{html, pictures, summary};
 use crate::clock;
-use crate::command::AuditOptions;
+use crate::command::{AuditOptions, EmptySpan, Moment};
 use crate::config::{Config, ConfigError};
 use crate::history::store::{Range, Store, StoreError, StoreSettings, Wanted};
+use crate::progress::Progress;
 use crate::quantity::count;
 
 /// Why there is no report.
@@ -24,14 +25,9 @@ pub enum AuditError {
     /// The configuration has mistakes.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The range is empty.
-    #[error("--from ({from}) is not before --to ({to})")]
-    Range {
-        /// The beginning.
-        from: String,
-        /// The end.
-        to: String,
-    },
+    /// There is nothing to look at.
+    #[error(transparent)]
+    Span(#[from] EmptySpan),
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -53,7 +49,7 @@ impl AuditError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Config(_) | Self::Range { .. } | Self::Store(StoreError::Url(_))
+            Self::Config(_) | Self::Span(_) | Self::Store(StoreError::Url(_))
         )
     }
 }
@@ -72,19 +68,8 @@ const SAMPLES: f64 = 200e6;
 /// # Errors
 /// The first thing that kept it from the end.
 pub fn run(options: &AuditOptions) -> Result<(), AuditError> {
-    let config = match &options.config {
-        Some(path) => Config::load_for_history(path)?,
-        None => Config::for_history(),
-    };
-    let now = clock::now();
-    let (from, to) = (options.from.resolve(now), options.to.resolve(now));
-    if from >= to {
-        let shown = |at: Timestamp| crate::quantity::moment(at.seconds());
-        return Err(AuditError::Range {
-            from: shown(from),
-            to: shown(to),
-        });
-    }
+    let config = Config::of_history(options.config.as_deref())?;
+    let (from, to) = Moment::span(options.from, options.to, clock::now())?;
     let store = Store::new(&options.prometheus, StoreSettings::default())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -124,8 +109,8 @@ async fn audit(
         to,
         step: guess,
     };
-    let progress = Progress::new();
-    progress.say("asking which series there are");
+    let mut progress = Progress::new();
+    progress.say_now("asking which series there are");
     let wanted = Wanted::of_catalogue(&config.catalogue(), FAMILIES);
     let listing = Arc::new(store.list(&wanted, &range).await?);
     if step.is_none() {
@@ -138,10 +123,14 @@ async fn audit(
         let stretch = stretch?;
         let until = stretch.to;
         session.play(stretch);
-        progress.at((until - from) / (to - from), session.samples());
+        progress.say_now(&format!(
+            "{:.0} %, {} samples",
+            100.0 * (until - from) / (to - from),
+            count(session.samples() as f64)
+        ));
     }
     let mut report = session.finish(store.shown());
-    progress.say("drawing");
+    progress.say_now("drawing");
     pictures::draw(&store, &mut report).await;
     report.looked.seconds = clock::instant().duration_since(begun).as_secs_f64();
     progress.end();
@@ -163,36 +152,5 @@ fn affordable(shortest: Duration, series: usize, range_seconds: f64) -> Duration
         shortest
     } else {
         Duration::from_secs(60 * minutes)
-    }
-}
-
-/// What is told while it goes on, on a terminal only.
-struct Progress {
-    is_shown: bool,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self {
-            is_shown: io::stderr().is_terminal(),
-        }
-    }
-
-    fn say(&self, what: &str) {
-        if self.is_shown {
-            eprint!("\r\x1b[2K{what}");
-        }
-    }
-
-    fn at(&self, share: f64, samples: u64) {
-        self.say(&format!(
-            "{:.0} %, {} samples",
-            100.0 * share,
-            count(samples as f64)
-        ));
-    }
-
-    fn end(&self) {
-        self.say("");
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use leak_detect::{Undecided, Verdict};
 
@@ -19,9 +18,6 @@ use crate::incident::{Incident, IncidentId};
 use crate::quantity::count;
 use crate::replay::{Expected, Player, judged_series};
 use crate::workload;
-
-/// The longest usual time between two samples of a target, where the step is not longer.
-const USUAL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Two reports of one death are no further apart than this, in seconds, and than three steps.
 const TOLERANCE: f64 = 600.0;
@@ -50,7 +46,7 @@ impl Session {
         let judged = judged_series(&listing.table, &catalogue);
         let expected = Expected {
             watched_series: judged,
-            interval: step.max(USUAL_INTERVAL),
+            interval: range.interval(),
         };
         let mut player = Player::new(&config, expected);
         player.meet(&listing.table);

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use checked_yaml::duration::parse_duration;
 use clap::Args;
 
-use super::moment::Moment;
+use super::moment::{Moment, step};
 
 /// Which store is audited, over which time, and where the report goes.
 #[derive(Debug, Clone, Args)]
@@ -41,11 +40,4 @@ pub struct AuditOptions {
     /// The agent's configuration: `signals`, `overrides`, `workload_by`, `limits` and the terms of `alerting` apply.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-}
-
-/// A step, in Prometheus' notation.
-pub(super) fn step(text: &str) -> Result<Duration, String> {
-    parse_duration(text)
-        .filter(|step| *step >= Duration::from_secs(1))
-        .ok_or_else(|| "it is not a duration of a second or more, such as 1m".to_owned())
 }

@@ -1,9 +1,12 @@
-//! Times on the command line: RFC 3339, unix seconds, or relative to the present.
+//! Times, spans and steps on the command line. A time is RFC 3339, unix seconds, or relative to the present.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use checked_yaml::duration::parse_duration;
 use leak_detect::Timestamp;
+
+use crate::quantity::moment;
 
 /// A time as it was given.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,7 +24,30 @@ pub enum Moment {
 )]
 pub struct MomentError;
 
+/// A span ends before it begins, or at once.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("--from ({from}) is not before --to ({to})")]
+pub struct EmptySpan {
+    from: String,
+    to: String,
+}
+
 impl Moment {
+    /// From one time to another, in view of the present.
+    ///
+    /// # Errors
+    /// The first is not before the second.
+    pub fn span(from: Self, to: Self, now: Timestamp) -> Result<(Timestamp, Timestamp), EmptySpan> {
+        let (from, to) = (from.resolve(now), to.resolve(now));
+        if from < to {
+            return Ok((from, to));
+        }
+        Err(EmptySpan {
+            from: moment(from.seconds()),
+            to: moment(to.seconds()),
+        })
+    }
+
     /// The time that it is, in view of the present.
     pub fn resolve(self, now: Timestamp) -> Timestamp {
         match self {
@@ -55,6 +81,13 @@ impl FromStr for Moment {
     }
 }
 
+/// A step, in Prometheus' notation.
+pub(super) fn step(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .filter(|step| *step >= Duration::from_secs(1))
+        .ok_or_else(|| "it is not a duration of a second or more, such as 1m".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +113,19 @@ mod tests {
         check("1700003600.25", Some(1_700_003_600.25));
         check("2023-11-14T23:13:20Z", Some(1_700_003_600.0));
         check("2023-11-15T00:13:20.5+01:00", Some(1_700_003_600.5));
+    }
+
+    #[test]
+    fn a_span_has_a_beginning_before_its_end() {
+        let now = Timestamp::from_seconds(1_700_003_600.0);
+        let (hour_ago, present) = (Moment::Before(3600.0), Moment::Before(0.0));
+        assert!(Moment::span(hour_ago, present, now).is_ok());
+        let backwards = Moment::span(present, hour_ago, now).expect_err("it is empty");
+        assert_eq!(
+            backwards.to_string(),
+            "--from (2023-11-14 23:13:20 UTC) is not before --to (2023-11-14 22:13:20 UTC)"
+        );
+        assert!(Moment::span(present, present, now).is_err());
     }
 
     #[test]

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
-use super::Moment;
-use super::audit::step;
+use super::moment::{Moment, step};
 use crate::history::selector::Selector;
 
 /// Which history is replayed, and what is shown of it.

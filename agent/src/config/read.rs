@@ -11,6 +11,9 @@ use super::{alerting, jobs, overrides, prometheus_keys, signals};
 use crate::discovery::ScrapeLimits;
 use crate::labels::{Labels, is_label_name};
 
+/// Alerts that may live at once over a history, where the configuration does not say.
+const HISTORY_ALERTS: usize = 100_000;
+
 /// What a configuration is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -18,6 +21,20 @@ pub(super) enum Purpose {
     Watch,
     /// To judge a history, which brings its own targets.
     History,
+}
+
+impl Purpose {
+    /// Of a whole fleet's past more may leak at once than an agent should page for.
+    fn default_limits(self) -> Limits {
+        let limits = Limits::default();
+        match self {
+            Self::Watch => limits,
+            Self::History => Limits {
+                alerts: HISTORY_ALERTS,
+                ..limits
+            },
+        }
+    }
 }
 
 /// The configuration in a text.
@@ -42,7 +59,11 @@ pub(super) fn config(text: &str, purpose: Purpose) -> Result<Config, Mistakes> {
     let storage = storage(fields.optional("storage"), mistakes);
     let web = web(fields.optional("web"), mistakes);
     let workload_by = workload_by(fields.optional("workload_by"), mistakes);
-    let limits = limits(fields.optional("limits"), mistakes);
+    let limits = limits(
+        fields.optional("limits"),
+        purpose.default_limits(),
+        mistakes,
+    );
     prometheus_keys::refuse(&mut fields, prometheus_keys::TOP, mistakes);
     fields.finish(mistakes);
 
@@ -198,8 +219,7 @@ fn workload_by(node: Option<&Node>, mistakes: &mut Mistakes) -> Option<Vec<Arc<s
     Some(names)
 }
 
-fn limits(node: Option<&Node>, mistakes: &mut Mistakes) -> Limits {
-    let mut limits = Limits::default();
+fn limits(node: Option<&Node>, mut limits: Limits, mistakes: &mut Mistakes) -> Limits {
     let Some(node) = node else { return limits };
     let mut fields = node.fields(mistakes);
     for (key, limit) in [

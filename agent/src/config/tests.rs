@@ -412,3 +412,17 @@ fn the_errors_of_a_file_name_it() {
     std::fs::write(&path, LEAST).expect("written");
     assert_eq!(Config::load(&path).expect("no mistake"), parse(LEAST));
 }
+
+#[test]
+fn of_a_history_more_alerts_may_live_unless_the_file_says_how_many() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("agent.yml");
+    let alerts = |text: &str| {
+        std::fs::write(&path, text).expect("written");
+        let config = Config::of_history(Some(&path)).expect("no mistake");
+        config.limits.alerts
+    };
+    assert_eq!(Config::for_history().limits.alerts, 100_000);
+    assert_eq!(alerts("limits: { series: 5 }\n"), 100_000);
+    assert_eq!(alerts("limits: { alerts: 7 }\n"), 7);
+}

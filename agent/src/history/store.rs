@@ -18,14 +18,17 @@ use std::time::Duration;
 
 use leak_detect::Timestamp;
 
+use crate::history::USUAL_LABELS;
 use crate::labels::Labels;
-use crate::replay::USUAL_LABELS;
 use answer::MatrixShape;
 use client::Client;
 
 pub use error::{Fault, StoreError};
 pub use listing::{Listing, Wanted};
 pub use reader::{Reader, Stretch, Unknown};
+
+/// How far apart the samples of a target are in most stores, at the most.
+const USUAL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a store may be burdened with, and what it may burden us with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +72,13 @@ pub struct Range {
     pub to: Timestamp,
     /// One value a step, the last in it; `None` for every sample as it was scraped.
     pub step: Option<Duration>,
+}
+
+impl Range {
+    /// The longest usual time between two samples of a target.
+    pub fn interval(&self) -> Duration {
+        self.step.unwrap_or_default().max(USUAL_INTERVAL)
+    }
 }
 
 /// A Prometheus-compatible store: Prometheus, Thanos, Mimir, Cortex, VictoriaMetrics.

@@ -11,19 +11,16 @@ use resource_ledger::{Ledger, Settings};
 
 use crate::catalogue::Catalogue;
 use crate::clock;
-use crate::command::ReplayOptions;
+use crate::command::{EmptySpan, Moment, ReplayOptions};
 use crate::config::{Config, ConfigError};
 use crate::history::openmetrics::{self, ReadError, ReadSettings};
 use crate::history::store::{Range, Store, StoreError, StoreSettings, Wanted};
 use crate::history::{SeriesTable, Slice};
+use crate::progress::Progress;
 use crate::quantity::{bytes, count, duration, moment};
 use crate::replay::explain::{Explainer, PictureError};
-use crate::replay::progress::Progress;
 use crate::replay::table::{Basis, Rows};
 use crate::replay::{Expected, Player, VerdictLine, is_wanted, judged_series};
-
-/// The interval that a store's samples are taken to have where no step says it.
-const USUAL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What came of a replay.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,14 +41,9 @@ pub enum ReplayError {
     /// The store cannot be played.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The range is empty.
-    #[error("--from ({from}) is not before --to ({to})")]
-    Range {
-        /// The beginning.
-        from: String,
-        /// The end.
-        to: String,
-    },
+    /// There is nothing to play.
+    #[error(transparent)]
+    Span(#[from] EmptySpan),
     /// What was sorted on disk cannot be read.
     #[error("the temporary file cannot be read")]
     Sorted(#[source] io::Error),
@@ -76,7 +68,10 @@ impl ReplayError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Config(_) | Self::Range { .. } | Self::Picture(PictureError::NotOne(_))
+            Self::Config(_)
+                | Self::Span(_)
+                | Self::Store(StoreError::Url(_))
+                | Self::Picture(PictureError::NotOne(_))
         )
     }
 }
@@ -86,10 +81,7 @@ impl ReplayError {
 /// # Errors
 /// The first thing that kept it from the end.
 pub fn run(options: &ReplayOptions) -> Result<Outcome, ReplayError> {
-    let config = match &options.config {
-        Some(path) => Config::load_for_history(path)?,
-        None => Config::for_history(),
-    };
+    let config = Config::of_history(options.config.as_deref())?;
     let mut session = Session::new(options, config)?;
     match (&options.openmetrics, &options.prometheus) {
         (Some(path), _) => session.play_file(path)?,
@@ -226,17 +218,12 @@ impl<'a> Session<'a> {
     }
 
     fn play_store(&mut self, url: &str) -> Result<(), ReplayError> {
-        let now = clock::now();
-        let resolve = |own: &Option<crate::command::Moment>| own.map(|own| own.resolve(now));
-        let from = resolve(&self.options.from).unwrap_or(now);
-        let to = resolve(&self.options.to).unwrap_or(now);
-        if from >= to {
-            let shown = |at: Timestamp| moment(at.seconds());
-            return Err(ReplayError::Range {
-                from: shown(from),
-                to: shown(to),
-            });
-        }
+        let now = Moment::Before(0.0);
+        let (from, to) = Moment::span(
+            self.options.from.unwrap_or(now),
+            self.options.to.unwrap_or(now),
+            clock::now(),
+        )?;
         let step = self.options.step;
         if let Some(step) = step {
             let interval = &mut self.config.global.evaluation_interval;
@@ -261,7 +248,7 @@ impl<'a> Session<'a> {
                     .push(format!("{dropped} series above the limit were left out"));
             }
             self.series = listing.table.len();
-            self.begin(&listing.table, step.unwrap_or(USUAL_INTERVAL));
+            self.begin(&listing.table, range.interval());
             let ledger = Ledger::new(Settings::default());
             let mut reader = store.read(Arc::clone(&listing), range, &ledger);
             while let Some(stretch) = reader.next().await {

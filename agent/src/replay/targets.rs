@@ -13,25 +13,12 @@ use leak_detect::Timestamp;
 
 use crate::discovery::{ScrapeLimits, ScrapeSettings, Target};
 use crate::engine::{Engine, SlotIndex, TargetIndex};
-use crate::history::{Series, SeriesIndex, SeriesTable};
+use crate::history::{Series, SeriesIndex, SeriesTable, USUAL_LABELS};
 use crate::labels::Labels;
 use crate::replay::PATIENCE_INTERVALS;
 
 /// The series that Prometheus writes for each target that it scrapes.
 pub(crate) const UP: &str = "up";
-
-/// The labels that make a target where no `up` series tells.
-pub(crate) const USUAL_LABELS: [&str; 9] = [
-    "app",
-    "cluster",
-    "container",
-    "instance",
-    "job",
-    "namespace",
-    "node",
-    "pod",
-    "service",
-];
 
 /// A target that is not listed is forgotten after this: by then its workload's incidents have ended as gone.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3 * 3600);

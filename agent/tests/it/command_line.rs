@@ -188,3 +188,25 @@ fn an_audit_tells_what_is_wrong_with_its_command_line_and_its_store() {
         assert!(!told.contains("secret"), "{told}");
     }
 }
+
+#[test]
+fn a_replay_tells_what_is_wrong_with_its_store_as_an_audit_does() {
+    for (arguments, expected) in [
+        (
+            &["--prometheus", "ftp://store/", "--from", "-1d"][..],
+            "does not begin with http",
+        ),
+        (
+            &["--prometheus", "http://store/", "--from", "now"],
+            "is not before --to",
+        ),
+    ] {
+        let output = agent(&[&["replay"], arguments].concat());
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{told}");
+        assert!(
+            told.contains(expected),
+            "{expected:?} is missing from {told}"
+        );
+    }
+}

@@ -1,4 +1,4 @@
-//! How far a replay is: one line that is written over and over, on a terminal only.
+//! How far a long command is: one line that is written over and over, on a terminal only.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ const EVERY: Duration = Duration::from_millis(200);
 
 /// The line.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     is_shown: bool,
     written_at: Option<Instant>,
     asked: u32,
@@ -18,7 +18,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Shown where standard error is a terminal.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             is_shown: io::stderr().is_terminal(),
             written_at: None,
@@ -26,8 +26,8 @@ impl Progress {
         }
     }
 
-    /// Writes the line anew, if it is time.
-    pub(super) fn say(&mut self, line: impl FnOnce() -> String) {
+    /// Writes the line anew, if it is time: for those who come by thousands of times a second.
+    pub(crate) fn say(&mut self, line: impl FnOnce() -> String) {
         self.asked = self.asked.wrapping_add(1);
         // Reading the clock costs more than many a slice.
         if !self.is_shown || !self.asked.is_multiple_of(64) {
@@ -38,16 +38,27 @@ impl Progress {
             .written_at
             .is_none_or(|at| now.saturating_duration_since(at) >= EVERY)
         {
-            self.written_at = Some(now);
-            write(&format!("\r\u{1b}[K{}", line()));
+            self.write(now, &line());
+        }
+    }
+
+    /// Writes the line anew, whenever it was written last.
+    pub(crate) fn say_now(&mut self, line: &str) {
+        if self.is_shown {
+            self.write(clock::instant(), line);
         }
     }
 
     /// Takes the line away.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if self.written_at.take().is_some() {
             write("\r\u{1b}[K");
         }
+    }
+
+    fn write(&mut self, now: Instant, line: &str) {
+        self.written_at = Some(now);
+        write(&format!("\r\u{1b}[K{line}"));
     }
 }
 
