@@ -7,39 +7,28 @@
 //!
 //! Source: "Alertmanager: alerts API v2"; Prometheus, `notifier/notifier.go` for batches and counts.
 
+mod message;
 mod queue;
+mod sender;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use reqwest::header::CONTENT_TYPE;
 use resource_ledger::{Labels as Account, Ledger, ServiceTaskOutcome, Task};
-use serde::Serialize;
-use tracing::{info, warn};
 
 use crate::alert::OutgoingAlert;
 use crate::clock;
 use crate::config::Alertmanager;
-use crate::excerpt::excerpt_of_bytes;
-use crate::labels::Labels;
-use crate::notify::queue::Queue;
-use crate::quantity;
+use crate::notify::queue::{Queue, Queued};
+use crate::notify::sender::{Sender, Wire};
 
 /// Alerts in one request, as in Prometheus.
 pub const BATCH: usize = 64;
 
 /// Alerts that wait for one Alertmanager at most; beyond, the oldest are dropped and counted.
 pub const QUEUE_CAPACITY: usize = 10_000;
-
-/// From a failed delivery to the next attempt: doubled each time from the first to the second.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
-
-/// Bytes of an error's body that are read, and characters of it that are shown.
-const ANSWER_BYTES: usize = 2048;
-const ANSWER_CHARACTERS: usize = 200;
 
 /// Why there is no notifier.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +65,7 @@ pub enum DeliveryResult {
     Ok,
     /// Alertmanager said no (status 4xx or a redirect): the same again would be refused again.
     Refused,
-    /// No answer, or Alertmanager's own failure (status 5xx): it is tried again.
+    /// No answer, Alertmanager's own failure (status 5xx), or too many requests (429): it is tried again.
     Failed,
     /// The queue was full, and it was the oldest in it.
     Dropped,
@@ -130,9 +119,11 @@ impl Notifier {
                 });
                 let sender = Sender {
                     shared: Arc::clone(&shared),
-                    client: client.clone(),
-                    url: format!("{}/api/v2/alerts", alertmanager.url),
-                    timeout: alertmanager.timeout,
+                    wire: Wire {
+                        client: client.clone(),
+                        url: Arc::from(format!("{}/api/v2/alerts", alertmanager.url)),
+                        timeout: alertmanager.timeout,
+                    },
                     failing: false,
                 };
                 Receiver {
@@ -147,8 +138,12 @@ impl Notifier {
     /// Queues alerts for every Alertmanager; never waits. A newer message replaces an older one of the same alert.
     pub fn send(&self, alerts: &[OutgoingAlert]) {
         for receiver in &self.receivers {
-            let dropped = receiver.shared.queue.push(alerts);
-            receiver.shared.count(DeliveryResult::Dropped, dropped);
+            let messages = alerts.iter().map(|message| Queued {
+                alert: message.labels.clone(),
+                message: message.clone(),
+            });
+            let dropped = receiver.shared.queue.push(messages);
+            receiver.shared.dropped(dropped);
         }
     }
 
@@ -188,161 +183,20 @@ impl Shared {
         self.results[result as usize].fetch_add(alerts as u64, Ordering::Relaxed);
     }
 
+    /// Counts what there was no room for, and says so the first time.
+    fn dropped(&self, alerts: usize) {
+        if alerts > 0 && self.counted(DeliveryResult::Dropped) == 0 {
+            tracing::warn!(
+                alertmanager = %self.alertmanager,
+                capacity = QUEUE_CAPACITY,
+                "the queue of an Alertmanager is full, and its oldest alerts are dropped"
+            );
+        }
+        self.count(DeliveryResult::Dropped, alerts);
+    }
+
     fn counted(&self, result: DeliveryResult) -> u64 {
         self.results[result as usize].load(Ordering::Relaxed)
-    }
-}
-
-/// The task of one Alertmanager.
-struct Sender {
-    shared: Arc<Shared>,
-    client: reqwest::Client,
-    url: String,
-    timeout: Duration,
-    failing: bool,
-}
-
-/// Why a batch was not taken.
-#[derive(Debug)]
-struct Failure {
-    result: DeliveryResult,
-    status: Option<StatusCode>,
-    reason: String,
-}
-
-impl Sender {
-    async fn run(mut self) {
-        let mut wait = RETRY.0;
-        while let Some(batch) = self.shared.queue.take(BATCH).await {
-            match self.deliver(&batch).await {
-                Ok(()) => wait = RETRY.0,
-                Err(failure) if failure.result == DeliveryResult::Failed => {
-                    // Once the agent ends, whatever fails is left to its next life.
-                    if !self.shared.queue.put_back(batch) {
-                        return;
-                    }
-                    let _ = clock::timeout(wait, self.shared.queue.until_closed()).await;
-                    wait = (wait * 2).min(RETRY.1);
-                }
-                // One alert that cannot be read makes Alertmanager refuse its whole batch: the others go alone.
-                Err(failure)
-                    if failure.status == Some(StatusCode::UNPROCESSABLE_ENTITY)
-                        && batch.len() > 1 =>
-                {
-                    for alert in batch {
-                        let _ = self.deliver(&[alert]).await;
-                    }
-                }
-                Err(_) => {}
-            }
-        }
-    }
-
-    async fn deliver(&mut self, batch: &[OutgoingAlert]) -> Result<(), Failure> {
-        let outcome = self.post(batch).await;
-        let result = outcome
-            .as_ref()
-            .map_or_else(|failure| failure.result, |()| DeliveryResult::Ok);
-        self.shared.count(result, batch.len());
-        match &outcome {
-            Ok(()) if self.failing => {
-                info!(alertmanager = %self.shared.alertmanager, "Alertmanager takes alerts again");
-            }
-            Err(failure) if !self.failing => {
-                warn!(
-                    alertmanager = %self.shared.alertmanager,
-                    status = failure.status.map(|status| status.as_u16()),
-                    reason = failure.reason,
-                    "Alertmanager does not take alerts"
-                );
-            }
-            _ => {}
-        }
-        self.failing = outcome.is_err();
-        outcome
-    }
-
-    async fn post(&self, batch: &[OutgoingAlert]) -> Result<(), Failure> {
-        let failed = |reason: String| Failure {
-            result: DeliveryResult::Failed,
-            status: None,
-            reason,
-        };
-        let messages: Vec<Message<'_>> = batch.iter().map(Message::of).collect();
-        let body = serde_json::to_vec(&messages).map_err(|error| failed(error.to_string()))?;
-        let request = self
-            .client
-            .post(&self.url)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body)
-            .send();
-        let mut response = clock::timeout(self.timeout, request)
-            .await
-            .map_err(|elapsed| failed(elapsed.to_string()))?
-            .map_err(|error| failed(innermost(&error)))?;
-        let status = response.status();
-        if status.is_success() {
-            // The head is the answer; whatever becomes of the body, the alerts were taken.
-            return Ok(());
-        }
-        let answer = clock::timeout(self.timeout, beginning(&mut response))
-            .await
-            .unwrap_or_default();
-        let result = if status.is_server_error() {
-            DeliveryResult::Failed
-        } else {
-            DeliveryResult::Refused
-        };
-        Err(Failure {
-            result,
-            status: Some(status),
-            reason: excerpt_of_bytes(&answer, ANSWER_CHARACTERS),
-        })
-    }
-}
-
-/// The beginning of an answer, as far as it comes.
-async fn beginning(response: &mut reqwest::Response) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() >= ANSWER_BYTES {
-            break;
-        }
-    }
-    bytes
-}
-
-/// The innermost cause: what the system said, without the URL that the log names anyway.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
-}
-
-/// A `postableAlert` of Alertmanager's API.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Message<'a> {
-    labels: &'a Labels,
-    annotations: &'a Labels,
-    starts_at: String,
-    ends_at: String,
-    #[serde(rename = "generatorURL")]
-    generator_url: &'a str,
-}
-
-impl<'a> Message<'a> {
-    fn of(alert: &'a OutgoingAlert) -> Self {
-        Self {
-            labels: &alert.labels,
-            annotations: &alert.annotations,
-            starts_at: quantity::rfc3339(alert.starts_at.seconds()),
-            ends_at: quantity::rfc3339(alert.ends_at.seconds()),
-            generator_url: &alert.generator_url,
-        }
     }
 }
 

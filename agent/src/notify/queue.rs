@@ -1,4 +1,7 @@
 //! The alerts that wait for one Alertmanager: the newest message of each, in the order in which they came.
+//!
+//! Bounded: where there is no room the oldest is dropped, which the caller counts. A message that could not be delivered
+//! goes back to its place unless a newer one of its alert has come in between.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,6 +10,14 @@ use tokio::sync::Notify;
 
 use crate::alert::OutgoingAlert;
 use crate::labels::Labels;
+
+/// A message, and the labels of its alert as they were before any relabelling: two alerts that are relabelled into one
+/// must not replace each other's messages.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Queued {
+    pub(super) alert: Labels,
+    pub(super) message: OutgoingAlert,
+}
 
 /// A bounded queue with one taker.
 #[derive(Debug)]
@@ -35,21 +46,17 @@ impl Queue {
     }
 
     /// Adds messages; how many of the oldest had to be dropped for them.
-    pub(super) fn push(&self, alerts: &[OutgoingAlert]) -> usize {
+    pub(super) fn push(&self, messages: impl IntoIterator<Item = Queued>) -> usize {
         let mut waiting = self.lock();
-        for alert in alerts {
-            if waiting
-                .newest
-                .insert(alert.labels.clone(), alert.clone())
-                .is_none()
-            {
-                waiting.order.push_back(alert.labels.clone());
+        for Queued { alert, message } in messages {
+            if waiting.newest.insert(alert.clone(), message).is_none() {
+                waiting.order.push_back(alert);
             }
         }
         let dropped = waiting.order.len().saturating_sub(self.capacity);
         for _ in 0..dropped {
-            if let Some(labels) = waiting.order.pop_front() {
-                waiting.newest.remove(&labels);
+            if let Some(alert) = waiting.order.pop_front() {
+                waiting.newest.remove(&alert);
             }
         }
         drop(waiting);
@@ -58,7 +65,7 @@ impl Queue {
     }
 
     /// The oldest messages, at most so many; waits for one. `None` when the queue is closed and empty.
-    pub(super) async fn take(&self, most: usize) -> Option<Vec<OutgoingAlert>> {
+    pub(super) async fn take(&self, most: usize) -> Option<Vec<Queued>> {
         loop {
             {
                 let mut waiting = self.lock();
@@ -74,20 +81,26 @@ impl Queue {
         }
     }
 
-    /// Puts messages back to the front, but for those that newer ones have replaced. Not once the queue is closed:
-    /// whether they were put back.
-    pub(super) fn put_back(&self, batch: Vec<OutgoingAlert>) -> bool {
+    /// Puts messages back to the front, but for those that newer ones have replaced; how many were dropped because there
+    /// is no room any more. `None` once the queue is closed: then nothing is put back.
+    pub(super) fn put_back(&self, batch: Vec<Queued>) -> Option<usize> {
         let mut waiting = self.lock();
         if waiting.closed {
-            return false;
+            return None;
         }
-        for alert in batch.into_iter().rev() {
-            if !waiting.newest.contains_key(&alert.labels) && waiting.order.len() < self.capacity {
-                waiting.order.push_front(alert.labels.clone());
-                waiting.newest.insert(alert.labels.clone(), alert);
+        let mut dropped = 0;
+        for Queued { alert, message } in batch.into_iter().rev() {
+            if waiting.newest.contains_key(&alert) {
+                continue;
             }
+            if waiting.order.len() >= self.capacity {
+                dropped += 1;
+                continue;
+            }
+            waiting.order.push_front(alert.clone());
+            waiting.newest.insert(alert, message);
         }
-        true
+        Some(dropped)
     }
 
     /// Takes nothing back any more, and ends the taker when it is empty.
@@ -113,12 +126,15 @@ impl Queue {
 }
 
 impl Waiting {
-    fn pop(&mut self, most: usize) -> Vec<OutgoingAlert> {
+    fn pop(&mut self, most: usize) -> Vec<Queued> {
         let count = most.min(self.order.len());
-        let labels: Vec<Labels> = self.order.drain(..count).collect();
-        labels
-            .iter()
-            .filter_map(|labels| self.newest.remove(labels))
+        let alerts: Vec<Labels> = self.order.drain(..count).collect();
+        alerts
+            .into_iter()
+            .filter_map(|alert| {
+                let message = self.newest.remove(&alert)?;
+                Some(Queued { alert, message })
+            })
             .collect()
     }
 }

@@ -337,20 +337,112 @@ async fn closing_delivers_what_is_queued_and_waits_for_nobody_longer_than_asked(
     assert_eq!(peer.jobs().await, ["a"]);
 }
 
+fn queued(job: &str) -> Queued {
+    let message = alert(job);
+    Queued {
+        alert: message.labels.clone(),
+        message,
+    }
+}
+
 #[test]
 fn a_full_queue_drops_the_oldest_and_says_so() {
     let queue = Queue::new(3);
-    assert_eq!(
-        queue.push(&[alert("a"), alert("b"), alert("c"), alert("a")]),
-        0
-    );
-    assert_eq!(queue.push(&[alert("d"), alert("e")]), 2);
+    assert_eq!(queue.push(["a", "b", "c", "a"].map(queued)), 0);
+    assert_eq!(queue.push(["d", "e"].map(queued)), 2);
     assert_eq!(queue.len(), 3);
-    assert!(
-        queue.put_back(vec![alert("a")]),
-        "there is no room for it, which is no error"
+    assert_eq!(
+        queue.put_back(vec![queued("a"), queued("c")]),
+        Some(1),
+        "there is no room for one, and a newer message of the other"
     );
     assert_eq!(queue.len(), 3);
     queue.close();
-    assert!(!queue.put_back(vec![alert("a")]));
+    assert_eq!(queue.put_back(vec![queued("a")]), None);
+}
+
+#[tokio::test]
+async fn what_is_too_much_now_is_tried_again_after_the_pause_that_was_asked_for() {
+    let busy = Act::Answer(
+        "HTTP/1.1 429 Too Many Requests\r\nretry-after: 2\r\ncontent-length: 0\r\n\r\n",
+    );
+    let mut peer = Peer::new(&[busy]).await;
+    let notifier = start(&[&peer]);
+    let since = clock::instant();
+    notifier.send(&[alert("a")]);
+    assert_eq!(peer.jobs().await, ["a"]);
+    until(&notifier, 0, "failed", 1).await;
+    assert_eq!(peer.jobs().await, ["a"]);
+    assert!(since.elapsed() >= Duration::from_secs(2));
+    until(&notifier, 0, "ok", 1).await;
+}
+
+#[tokio::test]
+async fn a_failure_amid_the_search_for_the_bad_one_loses_none_of_the_others() {
+    let unreadable = Act::Answer("HTTP/1.1 422 Unprocessable Entity\r\ncontent-length: 0\r\n\r\n");
+    let mut peer = Peer::new(&[unreadable, TAKEN, Act::Close]).await;
+    let notifier = start(&[&peer]);
+    notifier.send(&[alert("a"), alert("b"), alert("c")]);
+    assert_eq!(peer.jobs().await, ["a", "b", "c"]);
+    assert_eq!(peer.jobs().await, ["a"]);
+    assert_eq!(peer.jobs().await, ["b"]);
+    assert_eq!(
+        peer.jobs().await,
+        ["b", "c"],
+        "what was not delivered goes on"
+    );
+    until(&notifier, 0, "ok", 3).await;
+}
+
+#[tokio::test]
+async fn a_slow_alertmanager_delays_no_other() {
+    let slow = Peer::new(&vec![Act::Hang; 100]).await;
+    let mut quick = Peer::new(&[]).await;
+    let patient = Alertmanager {
+        timeout: PATIENCE,
+        ..slow.config()
+    };
+    let notifier = Notifier::start(
+        &[patient, quick.config()],
+        &Ledger::new(Settings::default()),
+    )
+    .unwrap();
+    for round in 0..20 {
+        let job = round.to_string();
+        notifier.send(&[alert(&job)]);
+        assert_eq!(quick.jobs().await, [job]);
+    }
+    assert_eq!(
+        notifier.deliveries()[0].queue_length,
+        19,
+        "one is under way to the slow one, the newest of each other waits"
+    );
+}
+
+#[tokio::test]
+async fn a_resolved_message_waits_for_an_alertmanager_that_is_down() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let absent = Alertmanager {
+        url: format!("http://{address}").into(),
+        timeout: Duration::from_millis(300),
+    };
+    let notifier = Notifier::start(&[absent], &Ledger::new(Settings::default())).unwrap();
+    notifier.send(&[alert("a")]);
+    until(&notifier, 0, "failed", 1).await;
+    let resolved = OutgoingAlert {
+        ends_at: Timestamp::from_millis(1_800_000_030_000),
+        resolved: true,
+        ..alert("a")
+    };
+    notifier.send(&[resolved]);
+    let mut peer = Peer::on(TcpListener::bind(address).await.unwrap(), &[]);
+    let (_, alerts) = clock::timeout(PATIENCE, peer.received.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(alerts.len(), 1);
+    assert_eq!(alerts[0]["startsAt"], "2027-01-15T08:00:00.123Z");
+    assert_eq!(alerts[0]["endsAt"], "2027-01-15T08:00:30.000Z");
 }
