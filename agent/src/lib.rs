@@ -12,6 +12,7 @@
 //! - [`agent`]: starts and stops everything; the event loop that owns the engine.
 //! - [`config`]: the configuration, in Prometheus' words, with every mistake at once.
 //! - [`labels`]: label sets.
+//! - [`relabel`]: rules that rewrite label sets.
 //! - [`catalogue`]: which series must not grow for ever, and which explain them.
 //! - [`discovery`]: from an address and its labels to a target.
 //! - `excerpt`: texts of targets, fit to be shown.
@@ -56,6 +57,7 @@ pub mod notify;
 pub mod plot;
 mod progress;
 pub mod quantity;
+pub mod relabel;
 pub mod replay;
 pub mod scrape;
 pub mod state;
