@@ -234,18 +234,19 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        read::config(&text, purpose).map_err(|mistakes| ConfigError::Invalid {
+        let directory = path.parent().unwrap_or(Path::new(""));
+        read::config(&text, purpose, directory).map_err(|mistakes| ConfigError::Invalid {
             path: path.to_owned(),
             mistakes,
         })
     }
 
-    /// Reads a text.
+    /// Reads a text; the files that it names are relative to the working directory.
     ///
     /// # Errors
     /// Every mistake in it, with key and line.
     pub fn parse(text: &str) -> Result<Self, Mistakes> {
-        read::config(text, read::Purpose::Watch)
+        read::config(text, read::Purpose::Watch, Path::new(""))
     }
 
     /// Every default: how a history is judged without a configuration.
@@ -253,7 +254,7 @@ impl Config {
     /// # Panics
     /// Never: a configuration without a key has no mistake.
     pub fn for_history() -> Self {
-        let defaults = read::config("{}", read::Purpose::History);
+        let defaults = read::config("{}", read::Purpose::History, Path::new(""));
         defaults.expect("no key is no mistake")
     }
 

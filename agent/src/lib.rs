@@ -17,6 +17,7 @@
 //! - [`discovery`]: from an address and its labels to a target.
 //! - `excerpt`: texts of targets, fit to be shown.
 //! - [`exposition`]: Prometheus' text format and OpenMetrics, read as they come.
+//! - [`http_client`]: the one HTTP client, with Prometheus' client settings.
 //! - [`scrape`]: targets fetched on their beat, at a bounded cost.
 //! - [`engine`]: scrapes in, effects out: the functional core of the agent.
 //! - [`history`]: what was measured before, slice by slice.
@@ -50,6 +51,7 @@ pub mod engine;
 mod excerpt;
 pub mod exposition;
 pub mod history;
+pub mod http_client;
 pub mod impact;
 pub mod incident;
 pub mod labels;

@@ -1,6 +1,6 @@
 //! The whole file, section by section, and what several sections say in the same way.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,13 +37,13 @@ impl Purpose {
     }
 }
 
-/// The configuration in a text.
-pub(super) fn config(text: &str, purpose: Purpose) -> Result<Config, Mistakes> {
+/// The configuration in a text. The files that it names are relative to `directory`.
+pub(super) fn config(text: &str, purpose: Purpose, directory: &Path) -> Result<Config, Mistakes> {
     let root = checked_yaml::parse(text)?;
     let mistakes = &mut Mistakes::new();
     let mut fields = root.fields(mistakes);
 
-    let defaults = global(fields.optional("global"), mistakes);
+    let defaults = global(fields.optional("global"), directory, mistakes);
     let jobs = jobs::jobs(fields.optional("scrape_configs"), &defaults, mistakes);
     let sources = items(fields.optional("sources"), mistakes);
     sources.iter().for_each(|node| source(node, mistakes));
@@ -87,6 +87,8 @@ pub(super) struct Defaults {
     /// As set; the built-in one is cut to the interval where it is longer.
     pub(super) scrape_timeout: Duration,
     pub(super) limits: ScrapeLimits,
+    /// Where the configuration file is: names of files are relative to it.
+    pub(super) directory: PathBuf,
     evaluation_interval: Option<Duration>,
     external_labels: Labels,
 }
@@ -109,11 +111,12 @@ impl Defaults {
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(15);
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
 
-fn global(node: Option<&Node>, mistakes: &mut Mistakes) -> Defaults {
+fn global(node: Option<&Node>, directory: &Path, mistakes: &mut Mistakes) -> Defaults {
     let mut defaults = Defaults {
         scrape_interval: SCRAPE_INTERVAL,
         scrape_timeout: SCRAPE_TIMEOUT,
         limits: ScrapeLimits::default(),
+        directory: directory.to_owned(),
         evaluation_interval: None,
         external_labels: Labels::empty(),
     };
