@@ -246,7 +246,7 @@ impl Inner {
     }
 
     fn build(&self) -> Result<Client, HttpError> {
-        let mut builder = Client::builder()
+        let mut builder = builder()
             .user_agent(concat!("leak-agent/", env!("CARGO_PKG_VERSION")))
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -262,6 +262,14 @@ impl Inner {
         }
         builder.build().map_err(|error| HttpError::of(&error))
     }
+}
+
+/// A builder for a client of somebody else's making. rustls wants to be told once who does its cryptography, or no
+/// client can be built.
+pub fn builder() -> reqwest::ClientBuilder {
+    // The first who says it counts.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
 }
 
 impl HttpSettings {

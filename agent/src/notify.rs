@@ -103,7 +103,7 @@ impl Notifier {
     /// # Errors
     /// [`NotifyError::Client`].
     pub fn start(alertmanagers: &[Alertmanager], ledger: &Ledger) -> Result<Self, NotifyError> {
-        let client = reqwest::Client::builder()
+        let client = crate::http_client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()

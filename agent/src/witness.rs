@@ -90,7 +90,7 @@ impl Witness {
     /// # Errors
     /// [`WitnessError::NoClient`].
     pub fn new() -> Result<Self, WitnessError> {
-        let client = reqwest::Client::builder()
+        let client = crate::http_client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .pool_max_idle_per_host(0)

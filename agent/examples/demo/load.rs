@@ -46,7 +46,7 @@ enum Answer {
 /// the others proxied.
 pub(crate) async fn run(address: &str, rate: u32) -> anyhow::Result<()> {
     let parent = Parent::take()?;
-    let client = reqwest::Client::builder()
+    let client = leak_agent::http_client::builder()
         .timeout(CLIENT_TIMEOUT)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

@@ -159,7 +159,7 @@ impl Observer {
         web: &str,
         hanging_port: u16,
     ) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder()
+        let client = leak_agent::http_client::builder()
             .timeout(TIMEOUT)
             .no_proxy()
             .build()?;

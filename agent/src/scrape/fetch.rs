@@ -42,7 +42,7 @@ impl Stage {
 
 /// The client for all targets. It follows no redirect by itself and knows no proxy.
 pub(super) fn client() -> reqwest::Result<Client> {
-    Client::builder()
+    crate::http_client::builder()
         .user_agent(concat!("leak-agent/", env!("CARGO_PKG_VERSION")))
         .no_proxy()
         .redirect(redirect::Policy::none())

@@ -103,7 +103,7 @@ web: {{ listen: "127.0.0.1:0" }}
         let running = Agent::start(config).await.expect("the agent starts");
         Self {
             running,
-            client: reqwest::Client::builder()
+            client: leak_agent::http_client::builder()
                 .no_proxy()
                 .build()
                 .expect("a client"),

@@ -59,7 +59,7 @@ pub(super) struct Asked<T> {
 impl Client {
     pub(super) fn new(url: &str, settings: StoreSettings) -> Result<Self, StoreError> {
         let (base, credentials) = address(url)?;
-        let http = reqwest::Client::builder()
+        let http = crate::http_client::builder()
             .user_agent(concat!("leak-agent/", env!("CARGO_PKG_VERSION")))
             .no_proxy()
             .redirect(redirect::Policy::none())

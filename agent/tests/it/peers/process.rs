@@ -136,7 +136,9 @@ pub(crate) async fn wait_for<T>(
 
 /// Waits until a GET answers 200.
 pub(crate) async fn wait_for_200(url: &str) {
-    let client = reqwest::Client::new();
+    let client = leak_agent::http_client::builder()
+        .build()
+        .expect("a client");
     wait_for(url, PATIENCE, async || {
         client
             .get(url)

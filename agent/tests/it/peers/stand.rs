@@ -75,7 +75,9 @@ impl Stand {
             directory,
             gateway_process,
             _prometheus: prometheus,
-            client: reqwest::Client::new(),
+            client: leak_agent::http_client::builder()
+                .build()
+                .expect("a client"),
         };
         stand.start_alertmanager().await;
         wait_for_200(&format!(

@@ -233,7 +233,8 @@ fn assert_wrk_meets_no_error(url: &str) {
 async fn assert_nothing_is_left(metrics: u16) {
     let url = format!("http://127.0.0.1:{metrics}/metrics");
     wait_for("every count at rest", PATIENCE, async || {
-        let text = reqwest::get(&url).await.ok()?.text().await.ok()?;
+        let client = leak_agent::http_client::builder().build().ok()?;
+        let text = client.get(&url).send().await.ok()?.text().await.ok()?;
         let sum = |start: &str, has: &str| -> f64 {
             let lines = text
                 .lines()
