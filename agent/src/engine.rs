@@ -246,7 +246,9 @@ impl Engine {
         } else {
             Vec::new()
         };
-        changes.extend(self.weigh_urgency(now, &judged));
+        for workload in &judged {
+            changes.extend(self.weigh_urgency(now, workload));
+        }
         let log = changes
             .iter()
             .filter_map(|(id, change)| self.state_change(now, id, change))
@@ -289,22 +291,25 @@ impl Engine {
         changed
     }
 
-    /// The workloads in which something may leak and something has changed, or that wait for time to pass.
-    fn workloads_to_judge(&mut self) -> BTreeSet<Labels> {
+    /// The workloads in which something may leak and something has changed, or that wait for time to pass; in an order
+    /// that does not depend on that in which targets were met.
+    fn workloads_to_judge(&mut self) -> Vec<Labels> {
         let news = self.targets.take_news();
-        let mut judged = news.workloads;
+        let mut judged: Vec<Labels> = news.workloads.into_iter().collect();
         for state in news.targets.iter().filter_map(|own| self.targets.at(*own)) {
             if state.is_suspect() || self.book.has_living(&state.workload) {
-                judged.insert(state.workload.clone());
+                judged.push(state.workload.clone());
             }
         }
         // What was stored may be of a workload that has no targets any more.
         let is_first = self.last_evaluation.is_none();
         let waiting = self
             .book
-            .iter()
-            .filter(|incident| incident.awaits_time() || is_first && incident.is_living());
+            .living()
+            .filter(|incident| incident.awaits_time() || is_first);
         judged.extend(waiting.map(|incident| incident.workload.clone()));
+        judged.sort_by(Labels::cmp_cheaply);
+        judged.dedup();
         judged
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use leak_detect::{Interval, Tier, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,8 @@ use crate::labels::Labels;
 
 /// Names one incident; letters, digits and hyphens only, so that it can stand in a URL. Never used again for another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct IncidentId(String);
+#[serde(from = "String", into = "String")]
+pub struct IncidentId(Arc<str>);
 
 impl IncidentId {
     /// From a workload, what leaks in it and since when it is known: 16 hexadecimal digits (FNV-1a, 64 bits).
@@ -41,7 +42,7 @@ impl IncidentId {
         let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-        Self(format!("{hash:016x}"))
+        Self(Arc::from(format!("{hash:016x}")))
     }
 
     /// The id as it was given by somebody, say in a URL: it may name no incident.
@@ -50,7 +51,7 @@ impl IncidentId {
             && text
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        plausible.then(|| Self(text.to_owned()))
+        plausible.then(|| Self(Arc::from(text)))
     }
 
     /// The id as text.
@@ -62,6 +63,18 @@ impl IncidentId {
 impl fmt::Display for IncidentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl From<String> for IncidentId {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<IncidentId> for String {
+    fn from(id: IncidentId) -> Self {
+        id.0.as_ref().to_owned()
     }
 }
 

@@ -1,25 +1,44 @@
 //! Label sets: sorted, without repetition, cheap to clone, comparable and hashable.
 //!
 //! A set is immutable and shared, because the same one is held by a target, a series, an incident and an alert at
-//! once. A label with an empty value is an absent label, as in Prometheus, so that two sets that mean the same compare
+//! once; its hash is taken once, because all of them are found by it. A label with an empty value is an absent label, as in Prometheus, so that two sets that mean the same compare
 //! equal. Which labels a set ought to have is nobody's business here.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// A set of labels, sorted by name.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone)]
 pub struct Labels {
+    /// Of the pairs, the same in every process.
+    hash: u64,
     pairs: Arc<[(Arc<str>, Arc<str>)]>,
 }
 
 impl Labels {
+    fn of(pairs: Arc<[(Arc<str>, Arc<str>)]>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        pairs.hash(&mut hasher);
+        Self {
+            hash: hasher.finish(),
+            pairs,
+        }
+    }
+
     /// The empty set.
     pub fn empty() -> Self {
-        Self::default()
+        Self::of(Arc::default())
+    }
+
+    /// A cheap order, the same whatever the order in which sets were met: by hash, and by the labels where those are the
+    /// same.
+    pub fn cmp_cheaply(&self, other: &Self) -> Ordering {
+        self.hash.cmp(&other.hash).then_with(|| self.cmp(other))
     }
 
     /// How many labels there are.
@@ -80,14 +99,8 @@ impl Labels {
     /// The labels whose names are wanted.
     #[must_use]
     pub fn retain(&self, mut wanted: impl FnMut(&str) -> bool) -> Self {
-        Self {
-            pairs: self
-                .pairs
-                .iter()
-                .filter(|(name, _)| wanted(name))
-                .cloned()
-                .collect(),
-        }
+        let wanted = self.pairs.iter().filter(|(name, _)| wanted(name));
+        Self::of(wanted.cloned().collect())
     }
 
     /// This set and those labels of another that it lacks: what Prometheus does with external labels.
@@ -101,6 +114,41 @@ impl Labels {
         other
             .iter()
             .all(|(name, value)| self.get(name) == Some(value))
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && (self.is_same(other) || self.pairs == other.pairs)
+    }
+}
+
+impl Eq for Labels {}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self.is_same(other) {
+            return Ordering::Equal;
+        }
+        self.pairs.cmp(&other.pairs)
+    }
+}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 
@@ -142,9 +190,7 @@ impl<N: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(N, V)> for Labels {
             same
         });
         sorted.retain(|(_, value)| !value.is_empty());
-        Self {
-            pairs: sorted.into(),
-        }
+        Self::of(sorted.into())
     }
 }
 

@@ -116,7 +116,7 @@ impl Engine {
     /// Whether an evaluation can change something although no sample came in: an alert or an incident waits for time
     /// to pass.
     pub fn awaits_time(&self) -> bool {
-        self.alerts.await_time() || self.book.iter().any(Incident::awaits_time)
+        self.alerts.await_time() || self.book.living().any(Incident::awaits_time)
     }
 
     /// At how many evaluations an alert changed: while this stays, every alert is where it was.
@@ -127,7 +127,7 @@ impl Engine {
     /// What the living incidents want now, as one number: whether each is silent, and whether it pages.
     pub(super) fn wished(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        for incident in self.book.iter().filter(|incident| incident.is_living()) {
+        for incident in self.book.living() {
             incident.id.hash(&mut hasher);
             incident.silenced.hash(&mut hasher);
             (incident.urgent.is_some() && !incident.ticket_only).hash(&mut hasher);

@@ -3,7 +3,7 @@
 //! Numbers are never given out twice, so that whoever holds one may keep it. Only workloads with news are judged anew:
 //! nothing else about them can have changed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) struct Roster {
     by_labels: HashMap<Labels, TargetIndex>,
     /// By the target's labels in exposition syntax.
     by_key: BTreeMap<Arc<str>, TargetIndex>,
-    workloads: BTreeMap<Labels, Workload>,
+    workloads: HashMap<Labels, Workload>,
     /// How often a workload has come or gone.
     workload_changes: u64,
     news: News,
@@ -37,7 +37,7 @@ pub(super) struct News {
     /// Targets of which something has been learnt.
     pub(super) targets: Vec<TargetIndex>,
     /// Workloads whose list of targets has changed.
-    pub(super) workloads: BTreeSet<Labels>,
+    pub(super) workloads: HashSet<Labels>,
 }
 
 /// The targets of one workload.
@@ -160,7 +160,7 @@ impl Roster {
         listed.into_iter().flatten().copied().collect()
     }
 
-    /// Every workload.
+    /// Every workload, in any order.
     pub(super) fn workloads(&self) -> impl Iterator<Item = &Labels> {
         self.workloads.keys()
     }

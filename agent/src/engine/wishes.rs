@@ -1,6 +1,5 @@
 //! What the incidents want: witnesses to be asked, pages to be raised, alerts to be sent.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +24,8 @@ impl Engine {
         let mut requests = Vec::new();
         let wanted: Vec<(IncidentId, Arc<Target>, Question)> = self
             .book
-            .iter()
-            .filter(|incident| incident.is_living() && incident.wants_witness(now))
+            .living()
+            .filter(|incident| incident.wants_witness(now))
             .filter_map(|incident| {
                 let (target, question) = self.witness_of(incident)?;
                 Some((incident.id.clone(), target, question))
@@ -69,19 +68,25 @@ impl Engine {
         Some((Arc::clone(&state.target), question))
     }
 
-    /// Which incidents of the workloads that were judged can wait no longer, and which can again.
+    /// Which incidents of a workload can wait no longer, and which can again.
     pub(super) fn weigh_urgency(
         &mut self,
         now: Timestamp,
-        judged: &BTreeSet<Labels>,
+        workload: &Labels,
     ) -> Vec<(IncidentId, Change)> {
         let targets = &self.targets;
         let mut changes = Vec::new();
-        for incident in self.book.living_mut() {
-            if incident.family == Family::Churn || !judged.contains(&incident.workload) {
+        if !self.book.has_living(workload) {
+            return changes;
+        }
+        let states = targets.of_workload(workload);
+        for id in self.book.living_of(workload) {
+            let Some(incident) = self.book.get_mut(&id) else {
+                continue;
+            };
+            if incident.family == Family::Churn {
                 continue;
             }
-            let states = targets.of_workload(&incident.workload);
             let users = users_of(incident, &states);
             incident.failing_share_before = users.failing_share_before;
             let known = incident.instances.keys().all(|key| {
@@ -113,8 +118,8 @@ impl Engine {
     pub(super) fn wishes(&self, now: Timestamp) -> Vec<Wanted> {
         let mut living: Vec<&Incident> = self
             .book
-            .iter()
-            .filter(|incident| incident.is_living() && !incident.silenced)
+            .living()
+            .filter(|incident| !incident.silenced)
             .collect();
         living.sort_by_key(|incident| incident.convicted_at);
         let hold = WITNESS_HOLD.min(self.evaluation_interval);

@@ -85,17 +85,29 @@ impl Change {
 /// All incidents: the living, and the ended of the last 30 days.
 #[derive(Clone, Debug)]
 pub struct Book {
-    incidents: BTreeMap<IncidentId, Incident>,
-    by_workload: HashMap<Labels, BTreeSet<IncidentId>>,
+    incidents: HashMap<IncidentId, Incident>,
+    living: BTreeSet<IncidentId>,
+    /// With when they ended: the oldest first.
+    ended: BTreeSet<(Timestamp, IncidentId)>,
+    by_workload: HashMap<Labels, OfWorkload>,
     settings: BookSettings,
     refused: Refused,
+}
+
+/// The incidents of one workload.
+#[derive(Clone, Debug, Default)]
+struct OfWorkload {
+    ids: BTreeSet<IncidentId>,
+    living: BTreeSet<IncidentId>,
 }
 
 impl Book {
     /// With what was stored.
     pub fn new(settings: BookSettings, saved: Vec<Incident>) -> Self {
         let mut book = Self {
-            incidents: BTreeMap::new(),
+            incidents: HashMap::new(),
+            living: BTreeSet::new(),
+            ended: BTreeSet::new(),
             by_workload: HashMap::new(),
             settings,
             refused: Refused::default(),
@@ -109,15 +121,24 @@ impl Book {
             .by_workload
             .entry(incident.workload.clone())
             .or_default();
-        of_workload.insert(incident.id.clone());
+        of_workload.ids.insert(incident.id.clone());
+        match incident.ended_at {
+            Some(at) => {
+                self.ended.insert((at, incident.id.clone()));
+            }
+            None => {
+                of_workload.living.insert(incident.id.clone());
+                self.living.insert(incident.id.clone());
+            }
+        }
         self.incidents.insert(incident.id.clone(), incident);
     }
 
     /// The incidents of one workload, in the order of their ids.
     fn of_workload(&self, workload: &Labels) -> impl Iterator<Item = &Incident> {
-        let ids = self.by_workload.get(workload);
-        ids.into_iter()
-            .flatten()
+        let own = self.by_workload.get(workload);
+        own.into_iter()
+            .flat_map(|own| &own.ids)
             .filter_map(|id| self.incidents.get(id))
     }
 
@@ -130,7 +151,9 @@ impl Book {
 
     /// All of them, in the order of their ids.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Incident> {
-        self.incidents.values()
+        let mut all: Vec<&Incident> = self.incidents.values().collect();
+        all.sort_by(|one, other| one.id.cmp(&other.id));
+        all.into_iter()
     }
 
     /// One of them.
@@ -143,11 +166,24 @@ impl Book {
         self.incidents.get_mut(id)
     }
 
-    /// The living, to be written to.
+    /// The living, in the order of their ids.
+    pub(crate) fn living(&self) -> impl Iterator<Item = &Incident> {
+        self.living.iter().filter_map(|id| self.incidents.get(id))
+    }
+
+    /// The living, to be written to, in any order.
     pub(crate) fn living_mut(&mut self) -> impl Iterator<Item = &mut Incident> {
         self.incidents
             .values_mut()
             .filter(|incident| incident.is_living())
+    }
+
+    /// The living of one workload.
+    pub(crate) fn living_of(&self, workload: &Labels) -> Vec<IncidentId> {
+        let own = self.by_workload.get(workload);
+        own.into_iter()
+            .flat_map(|own| own.living.iter().cloned())
+            .collect()
     }
 
     /// How often there was no room for an incident.
@@ -208,12 +244,7 @@ impl Book {
     ) -> Vec<(IncidentId, Change)> {
         let confirmation = self.settings.confirmation;
         let mut changes = Vec::new();
-        let living: Vec<IncidentId> = self
-            .of_workload(workload)
-            .filter(|incident| incident.is_living())
-            .map(|incident| incident.id.clone())
-            .collect();
-        for id in living {
+        for id in self.living_of(workload) {
             let Some(incident) = self.incidents.get_mut(&id) else {
                 continue;
             };
@@ -226,57 +257,57 @@ impl Book {
                 None => incident.pace(now, growing(incident)),
             };
             incident.measure(&looks);
-            changes.extend(change.map(|change| (incident.id.clone(), change)));
+            if matches!(change, Some(Change::Ended(_))) {
+                self.living.remove(&id);
+                self.ended.insert((now, id.clone()));
+                if let Some(own) = self.by_workload.get_mut(workload) {
+                    own.living.remove(&id);
+                }
+            }
+            changes.extend(change.map(|change| (id, change)));
         }
         changes
     }
 
     /// Gives up what ended long ago; whether anything was.
     pub(crate) fn forget(&mut self, now: Timestamp) -> bool {
-        let is_old = |incident: &Incident| {
-            incident
-                .ended_at
-                .is_some_and(|ended| now - ended >= KEPT_AFTER_END.as_secs_f64())
-        };
-        let all = self.incidents.values();
-        let mut given_up: Vec<IncidentId> = all
-            .clone()
-            .filter(|incident| is_old(incident))
-            .map(|incident| incident.id.clone())
-            .collect();
-        if all.filter(|own| own.ended_at.is_some()).count() > ENDED_LIMIT {
-            let ended = self.incidents.values();
-            let mut ended: Vec<(Timestamp, IncidentId)> = ended
-                .filter_map(|incident| Some((incident.ended_at?, incident.id.clone())))
-                .collect();
-            ended.sort();
-            ended.truncate(ended.len() - ENDED_LIMIT);
-            given_up.extend(ended.into_iter().map(|(_, id)| id));
-        }
-        for id in &given_up {
-            if let Some(incident) = self.incidents.remove(id)
-                && let Some(ids) = self.by_workload.get_mut(&incident.workload)
+        let before = self.ended.len();
+        while let Some((ended_at, _)) = self.ended.first()
+            && (now - *ended_at >= KEPT_AFTER_END.as_secs_f64() || self.ended.len() > ENDED_LIMIT)
+            && let Some((_, id)) = self.ended.pop_first()
+        {
+            if let Some(incident) = self.incidents.remove(&id)
+                && let Some(own) = self.by_workload.get_mut(&incident.workload)
             {
-                ids.remove(id);
-                if ids.is_empty() {
+                own.ids.remove(&id);
+                if own.ids.is_empty() {
                     self.by_workload.remove(&incident.workload);
                 }
             }
         }
-        !given_up.is_empty()
+        self.ended.len() < before
     }
 
     /// Whether a workload has a living incident.
     pub(crate) fn has_living(&self, workload: &Labels) -> bool {
-        self.of_workload(workload).any(Incident::is_living)
+        self.by_workload
+            .get(workload)
+            .is_some_and(|own| !own.living.is_empty())
     }
 
     /// The living incident that a sighting belongs to.
     fn home_of(&self, workload: &Labels, sighting: &Sighting) -> Option<IncidentId> {
         let oldest = |wanted: &dyn Fn(&Incident) -> bool| {
-            self.of_workload(workload)
-                .filter(|incident| incident.is_living() && wanted(incident))
-                .min_by_key(|incident| (incident.convicted_at, incident.id.clone()))
+            let living = self.by_workload.get(workload).map(|own| own.living.iter());
+            living
+                .into_iter()
+                .flatten()
+                .filter_map(|id| self.incidents.get(id))
+                .filter(|incident| wanted(incident))
+                .min_by(|one, other| {
+                    let at = one.convicted_at.cmp(&other.convicted_at);
+                    at.then_with(|| one.id.cmp(&other.id))
+                })
         };
         let family = sighting.kind.family();
         let (resource, upstream) = (sighting.resource.as_deref(), sighting.upstream.as_deref());
@@ -311,16 +342,17 @@ impl Book {
         let fresh = wave.incident(now, workload);
         let returned = self.find(workload, |old| old.is_return_of(now, &fresh));
         if let Some(old) = returned.and_then(|id| self.incidents.get_mut(&id)) {
+            if let Some(ended_at) = old.ended_at {
+                self.ended.remove(&(ended_at, old.id.clone()));
+            }
             old.come_back(now, &fresh);
+            self.living.insert(old.id.clone());
+            if let Some(own) = self.by_workload.get_mut(workload) {
+                own.living.insert(old.id.clone());
+            }
             return Some((old.id.clone(), Change::Returned));
         }
-        if self
-            .incidents
-            .values()
-            .filter(|incident| incident.is_living())
-            .count()
-            >= self.settings.limit
-        {
+        if self.living.len() >= self.settings.limit {
             self.refused.0 += 1;
             return None;
         }

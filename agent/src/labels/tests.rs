@@ -92,4 +92,20 @@ proptest! {
         let text = serde_json::to_string(&set).expect("serialises");
         prop_assert_eq!(serde_json::from_str::<Labels>(&text).expect("reads"), set);
     }
+
+    #[test]
+    fn equal_sets_hash_alike_and_both_orders_agree_with_equality(
+        one in prop::collection::vec(("[ab]", "[cd]{0,2}"), 0..3),
+        other in prop::collection::vec(("[ab]", "[cd]{0,2}"), 0..3),
+    ) {
+        let (one, other): (Labels, Labels) = (one.into_iter().collect(), other.into_iter().collect());
+        let is_equal = one.pairs() == other.pairs();
+        prop_assert_eq!(one == other, is_equal);
+        prop_assert_eq!(one.cmp(&other).is_eq(), is_equal);
+        prop_assert_eq!(one.cmp_cheaply(&other).is_eq(), is_equal);
+        prop_assert_eq!(one.cmp(&other), one.pairs().cmp(other.pairs()));
+        prop_assert_eq!(one.cmp_cheaply(&other), other.cmp_cheaply(&one).reverse());
+        let of = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default();
+        prop_assert_eq!(std::hash::BuildHasher::hash_one(&of, &one) == std::hash::BuildHasher::hash_one(&of, &other), is_equal);
+    }
 }

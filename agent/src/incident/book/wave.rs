@@ -28,6 +28,9 @@ impl<'a> Wave<'a> {
         sightings: Vec<&'a Sighting>,
         context: &dyn Fn(&BTreeSet<String>) -> Context,
     ) -> Vec<Self> {
+        if sightings.is_empty() {
+            return Vec::new();
+        }
         let mut by_upstream: BTreeMap<Option<&str>, Vec<&'a Sighting>> = BTreeMap::new();
         for sighting in sightings {
             let upstream = sighting

@@ -239,3 +239,42 @@ fn a_workload_that_nobody_lists_is_gone_after_two_hours_and_not_if_it_comes_back
         assert_eq!(step(&mut book, now, listed, &[]), None);
     }
 }
+
+#[test]
+fn the_book_knows_who_lives_through_ends_restarts_and_time() {
+    let settings = BookSettings {
+        confirmation: Duration::from_secs(CONFIRMATION),
+        limit: 10,
+    };
+    let mut book = convicted();
+    #[track_caller]
+    fn check(book: &Book, living: usize, known: usize) {
+        assert_eq!(book.has_living(&workload()), living > 0);
+        assert_eq!(book.living_of(&workload()).len(), living);
+        assert_eq!(book.living().count(), living);
+        assert!(book.living().all(Incident::is_living));
+        assert_eq!(book.iter().filter(|own| own.is_living()).count(), living);
+        assert_eq!(book.iter().count(), known);
+    }
+    check(&book, 1, 1);
+    let released = (30..200).step_by(10).find(|now| {
+        step(
+            &mut book,
+            *now,
+            &["a"],
+            &[seen("a", *now, -1000, 0.0, None)],
+        )
+        .is_some()
+    });
+    let ended = released.expect("it is released");
+    check(&book, 0, 1);
+    let stored: Vec<Incident> = book.iter().cloned().collect();
+    let mut restarted = Book::new(settings, stored);
+    check(&restarted, 0, 1);
+    let month = 30 * 86_400;
+    assert!(!restarted.forget(at(ended + month - 1)));
+    assert!(restarted.forget(at(ended + month)));
+    check(&restarted, 0, 0);
+    let stored = convicted().iter().cloned().collect();
+    check(&Book::new(settings, stored), 1, 1);
+}
