@@ -21,6 +21,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::engine::{Engine, Saved};
 use crate::notify::{Notifier, NotifyError};
+use crate::scrape::Scraper;
 use crate::state::{SetAside, StateError, Store};
 use crate::web;
 use crate::witness::{Witness, WitnessError};
@@ -46,9 +47,6 @@ pub enum StartError {
     /// The state cannot be used.
     #[error("the agent's state cannot be used")]
     State(#[from] StateError),
-    /// No HTTP client can be made for targets.
-    #[error("no HTTP client can be made")]
-    Client(#[from] reqwest::Error),
     /// No HTTP client can be made for Alertmanagers.
     #[error(transparent)]
     Notify(#[from] NotifyError),
@@ -96,13 +94,9 @@ impl Agent {
         let engine = Engine::new(&config, targets.clone(), saved, started_at);
         let (scraped, scrapes) = mpsc::channel(SCRAPES_WAITING);
         let catalogue = Arc::new(config.catalogue());
-        let scraping = crate::scrape::spawn(
-            &targets,
-            &catalogue,
-            &config.global.external_labels,
-            &scraped,
-            &ledger,
-        )?;
+        let external_labels = config.global.external_labels.clone();
+        let mut scraper = Scraper::new(catalogue, external_labels, scraped, &ledger);
+        scraper.set_targets(&targets);
         let notifier = Notifier::start(&config.alerting.alertmanagers, &ledger)?;
         let (reader, readers) = reader::channel(READERS_WAITING);
         let shutdown = CancellationToken::new();
@@ -116,7 +110,7 @@ impl Agent {
             store,
             notifier,
             scrapes,
-            scraping,
+            scraper,
             readers,
             started_at,
             ledger: ledger.clone(),

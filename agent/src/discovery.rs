@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use checked_yaml::duration::parse_duration;
 
+use crate::http_client::HttpSettings;
 use crate::labels::{Labels, is_label_name};
 
 /// What can be scraped, and how.
@@ -54,15 +55,32 @@ pub struct ScrapeSettings {
     pub honor_labels: bool,
     /// Whether a sample's own time counts.
     pub honor_timestamps: bool,
-    /// Whether redirects to the same host and port are followed.
-    pub follow_redirects: bool,
     /// Whether gzip is asked for.
     pub enable_compression: bool,
+    /// Which formats are asked for, the best first; empty for those of Prometheus 2.
+    pub protocols: Vec<ScrapeProtocol>,
+    /// How a body is read whose Content-Type is missing or unknown; as text with a warning where nothing is set.
+    pub fallback_protocol: Option<ScrapeProtocol>,
+    /// Whom to trust, who to be, and through which proxy.
+    pub http: HttpSettings,
     /// What a scrape may cost.
     pub limits: ScrapeLimits,
 }
 
-/// What a scrape may cost; `None` is no limit. The first five fail the scrape, the last drops what is above it.
+/// A format of metrics, as `scrape_protocols` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScrapeProtocol {
+    /// `OpenMetricsText1.0.0`
+    OpenMetrics1,
+    /// `OpenMetricsText0.0.1`
+    OpenMetrics0,
+    /// `PrometheusText0.0.4`
+    Text0,
+    /// `PrometheusText1.0.0`
+    Text1,
+}
+
+/// What a scrape may cost; `None` is no limit. All but `series` fail the scrape; what is above that is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScrapeLimits {
     /// Bytes of the body after decompression.
@@ -77,6 +95,8 @@ pub struct ScrapeLimits {
     pub label_value_bytes: Option<u64>,
     /// Watched series of one target.
     pub series: Option<u64>,
+    /// Targets of the job; above it none of them is scraped.
+    pub targets: Option<u64>,
 }
 
 impl Default for ScrapeLimits {
@@ -88,6 +108,7 @@ impl Default for ScrapeLimits {
             label_name_bytes: Some(512),
             label_value_bytes: Some(4096),
             series: Some(10_000),
+            targets: None,
         }
     }
 }
@@ -133,8 +154,8 @@ pub enum TargetError {
         /// What is wrong with it.
         reason: String,
     },
-    /// TLS or no known scheme.
-    #[error("scheme `{0}` is not supported yet; only http is")]
+    /// Nothing that can be asked.
+    #[error("scheme `{0}` is neither http nor https")]
     Scheme(String),
     /// `__scrape_interval__` or `__scrape_timeout__` is no duration above zero.
     #[error("label {label}: `{value}` is not a duration above zero such as 15s")]
@@ -163,11 +184,11 @@ impl JobTemplate {
         let discovered = self.discovered(address, group);
         let read = |name: &str| discovered.get(name).unwrap_or_default();
         let scheme = read("__scheme__");
-        if scheme != "http" {
+        if !["http", "https"].contains(&scheme) {
             return Err(TargetError::Scheme(scheme.to_owned()));
         }
-        let address = with_port(read("__address__"))?;
-        let url = self.url(&discovered, &address)?;
+        let address = with_port(read("__address__"), scheme)?;
+        let url = self.url(&discovered, scheme, &address)?;
         let interval = duration_label(&discovered, "__scrape_interval__")?;
         let timeout = duration_label(&discovered, "__scrape_timeout__")?;
         if timeout > interval {
@@ -179,7 +200,7 @@ impl JobTemplate {
         }
         let evidence_address = match discovered.get("__evidence_address__") {
             _ if self.evidence.is_empty() => None,
-            Some(own) => Some(with_port(own)?),
+            Some(own) => Some(with_port(own, "http")?),
             None => Some(address),
         };
         Ok(Target {
@@ -219,12 +240,17 @@ impl JobTemplate {
         labels
     }
 
-    fn url(&self, discovered: &Labels, address: &str) -> Result<Arc<str>, TargetError> {
+    fn url(
+        &self,
+        discovered: &Labels,
+        scheme: &str,
+        address: &str,
+    ) -> Result<Arc<str>, TargetError> {
         let invalid = |reason: String| TargetError::InvalidAddress {
             address: address.to_owned(),
             reason,
         };
-        let mut url = reqwest::Url::parse(&format!("http://{address}"))
+        let mut url = reqwest::Url::parse(&format!("{scheme}://{address}"))
             .map_err(|error| invalid(error.to_string()))?;
         // What a URL reads as something else than host and port, such as a backslash.
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
@@ -259,8 +285,8 @@ impl JobTemplate {
     }
 }
 
-/// The address with port 80 where it has none, as Prometheus 2 adds it.
-pub(crate) fn with_port(address: &str) -> Result<String, TargetError> {
+/// The address with the port of its scheme where it has none, as Prometheus 2 adds it.
+pub(crate) fn with_port(address: &str, scheme: &str) -> Result<String, TargetError> {
     if address.is_empty() {
         return Err(TargetError::EmptyAddress);
     }
@@ -281,6 +307,7 @@ pub(crate) fn with_port(address: &str) -> Result<String, TargetError> {
         return Err(invalid("an IPv6 address stands in brackets"));
     }
     match rest.split_once(':') {
+        None if scheme == "https" => Ok(format!("{address}:443")),
         None => Ok(format!("{address}:80")),
         Some((_, port)) => match port.parse::<u16>() {
             Ok(0) => Err(invalid("port 0 cannot be connected to")),

@@ -29,6 +29,7 @@ use reqwest::{Client, Method, Response, Url};
 use settings::HeaderSource;
 
 pub use error::HttpError;
+pub(crate) use error::innermost;
 pub use secret::{Secret, SecretSource};
 pub use settings::{
     Authentication, HttpSettings, Identity, OAuth2, ProxySettings, TlsSettings, TlsVersion,

@@ -10,18 +10,19 @@ mod fetch;
 mod schedule;
 mod watched;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use leak_detect::Timestamp;
-use reqwest::Client;
-use resource_ledger::{Ledger, ServiceTaskOutcome, TaskSet};
+use resource_ledger::{Account, Ledger, ServiceTaskOutcome, Task};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::discovery::Target;
+use crate::http_client::{HttpClient, HttpSettings};
 use crate::labels::Labels;
 use fetch::Stage;
 use watched::Watched;
@@ -71,45 +72,155 @@ pub struct Notes {
     pub warning: Option<String>,
 }
 
-/// Scrapes every target on its beat until the set is dropped or nobody takes the events any more.
+/// Idle connections kept for each host: one for a target, more for an exporter that speaks for many.
+const IDLE_CONNECTIONS: usize = 32;
+
+/// Scrapes targets, each on its beat, until it is dropped or nobody takes the events any more.
 ///
 /// One request at a time is in flight for each target; where one takes longer than the interval, beats are left out. A
-/// receiver that is slow slows the scraping down, and nothing is lost. `external_labels` move the beats, so that two
-/// agents of a pair differ.
-///
-/// # Errors
-/// Where no HTTP client can be made.
-///
-/// # Panics
-/// Outside a tokio runtime.
-pub fn spawn(
-    targets: &[Arc<Target>],
-    catalogue: &Arc<Catalogue>,
-    external_labels: &Labels,
-    events: &mpsc::Sender<Scrape>,
-    ledger: &Ledger,
-) -> reqwest::Result<TaskSet<()>> {
-    let client = fetch::client()?;
-    let account = ledger.account::<ServiceTaskOutcome>(resource_ledger::Labels::new());
-    let mut tasks = TaskSet::new();
-    for target in targets {
-        let offset = schedule::offset(target, external_labels);
-        let watched = Watched::new(Arc::clone(target), Arc::clone(catalogue));
+/// receiver that is slow slows the scraping down, and nothing is lost.
+#[derive(Debug)]
+pub struct Scraper {
+    catalogue: Arc<Catalogue>,
+    /// They move the beats, so that two agents of a pair differ.
+    external_labels: Labels,
+    events: mpsc::Sender<Scrape>,
+    ledger: Ledger,
+    account: Account<ServiceTaskOutcome>,
+    running: HashMap<Identity, Running>,
+    /// One for each way to ask, shared by the targets that are asked so.
+    clients: Vec<(HttpSettings, HttpClient)>,
+}
+
+/// What makes two targets one.
+type Identity = (Labels, Arc<str>);
+
+#[derive(Debug)]
+struct Running {
+    target: Arc<Target>,
+    /// Whether its job has more targets than it may.
+    above_limit: bool,
+    _task: Task<()>,
+}
+
+impl Scraper {
+    /// A scraper without targets.
+    pub fn new(
+        catalogue: Arc<Catalogue>,
+        external_labels: Labels,
+        events: mpsc::Sender<Scrape>,
+        ledger: &Ledger,
+    ) -> Self {
+        Self {
+            catalogue,
+            external_labels,
+            events,
+            account: ledger.account::<ServiceTaskOutcome>(resource_ledger::Labels::new()),
+            ledger: ledger.clone(),
+            running: HashMap::new(),
+            clients: Vec::new(),
+        }
+    }
+
+    /// Scrapes exactly these targets from now on. One that is scraped already and is to be scraped as before keeps its
+    /// beat, its connection and its memory of what it has shown.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn set_targets(&mut self, targets: &[Arc<Target>]) {
+        let mut of_job: HashMap<&str, u64> = HashMap::new();
+        for target in targets {
+            *of_job.entry(&target.job).or_default() += 1;
+        }
+        let mut before = std::mem::take(&mut self.running);
+        self.clients
+            .retain(|(known, _)| targets.iter().any(|target| target.settings.http == *known));
+        for target in targets {
+            let identity = (target.labels.clone(), Arc::clone(&target.url));
+            let above_limit = target
+                .settings
+                .limits
+                .targets
+                .is_some_and(|limit| of_job[&*target.job] > limit);
+            let kept = before.remove(&identity).filter(|running| {
+                running.above_limit == above_limit && same_scrape(&running.target, target)
+            });
+            let running = match kept {
+                Some(kept) => kept,
+                None if self.running.contains_key(&identity) => continue,
+                None => self.start(target, above_limit),
+            };
+            self.running.insert(identity, running);
+        }
+    }
+
+    fn start(&mut self, target: &Arc<Target>, above_limit: bool) -> Running {
+        let offset = schedule::offset(target, &self.external_labels);
+        let watched = Watched::new(Arc::clone(target), Arc::clone(&self.catalogue));
+        let client = self.client(&target.settings.http);
+        let events = self.events.clone();
         let task = beat(
-            client.clone(),
+            client,
             Arc::clone(target),
+            above_limit,
             watched,
             offset,
-            events.clone(),
+            events,
         );
-        tasks.spawn(account.open(), task);
+        Running {
+            target: Arc::clone(target),
+            above_limit,
+            _task: self.ledger.spawn(self.account.open(), task),
+        }
     }
-    Ok(tasks)
+
+    fn client(&mut self, settings: &HttpSettings) -> HttpClient {
+        let known = self.clients.iter().find(|(known, _)| known == settings);
+        if let Some((_, client)) = known {
+            return client.clone();
+        }
+        let client = HttpClient::new(settings.clone(), IDLE_CONNECTIONS);
+        self.clients.push((settings.clone(), client.clone()));
+        client
+    }
+
+    /// Waits until every task has ended by itself, as they do when nobody takes the events any more.
+    pub async fn ended(self) {
+        for (_, running) in self.running {
+            let _ = running._task.join().await;
+        }
+    }
+}
+
+/// Whether a target is scraped as it was; the labels that discovery gave it may have changed.
+fn same_scrape(old: &Target, new: &Target) -> bool {
+    let Target {
+        job,
+        instance,
+        labels,
+        discovered: _,
+        url,
+        interval,
+        timeout,
+        evidence,
+        evidence_address,
+        settings,
+    } = new;
+    old.job == *job
+        && old.instance == *instance
+        && old.labels == *labels
+        && old.url == *url
+        && old.interval == *interval
+        && old.timeout == *timeout
+        && old.evidence == *evidence
+        && old.evidence_address == *evidence_address
+        && old.settings == *settings
 }
 
 async fn beat(
-    client: Client,
+    client: HttpClient,
     target: Arc<Target>,
+    above_limit: bool,
     mut watched: Watched,
     offset: Duration,
     events: mpsc::Sender<Scrape>,
@@ -120,15 +231,29 @@ async fn beat(
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         beats.tick().await;
-        let scrape = scrape(&client, &target, &mut watched).await;
+        let scrape = match target.settings.limits.targets.filter(|_| above_limit) {
+            Some(limit) => refused(&target, ScrapeError::TargetLimit(limit)),
+            None => scrape(&client, &target, &mut watched).await,
+        };
         if events.send(scrape).await.is_err() {
             return;
         }
     }
 }
 
+/// A scrape that was not even tried.
+fn refused(target: &Arc<Target>, error: ScrapeError) -> Scrape {
+    Scrape {
+        target: Arc::clone(target),
+        at: clock::now(),
+        duration: Duration::ZERO,
+        result: Err(error),
+        notes: Notes::default(),
+    }
+}
+
 /// One scrape, whatever the target does, within its timeout.
-async fn scrape(client: &Client, target: &Arc<Target>, watched: &mut Watched) -> Scrape {
+async fn scrape(client: &HttpClient, target: &Arc<Target>, watched: &mut Watched) -> Scrape {
     let at = clock::now();
     let begun = clock::instant();
     let mut stage = Stage::Connecting;

@@ -22,7 +22,7 @@ use crate::engine::{Effects, Engine, EvidenceRequest, StateChange, Witnessed};
 use crate::incident::IncidentId;
 use crate::labels::Labels;
 use crate::notify::Notifier;
-use crate::scrape::Scrape;
+use crate::scrape::{Scrape, Scraper};
 use crate::state::Store;
 use crate::witness::Witness;
 
@@ -55,8 +55,8 @@ pub(super) struct EventLoop {
     pub(super) asked: TaskSet<(IncidentId, Witnessed)>,
     pub(super) asking: Account<ServiceTaskOutcome>,
     pub(super) scrapes: mpsc::Receiver<Scrape>,
-    /// The scraping tasks; dropping them ends the scraping.
-    pub(super) scraping: TaskSet<()>,
+    /// Dropping it ends the scraping.
+    pub(super) scraper: Scraper,
     pub(super) readers: mpsc::Receiver<Look>,
     /// Alerts as they were logged last.
     pub(super) known_alerts: BTreeMap<Labels, AlertState>,
@@ -198,7 +198,7 @@ impl EventLoop {
 
     /// Judges nothing more; keeps everything.
     async fn end(mut self) {
-        drop(self.scraping);
+        drop(self.scraper);
         while let Ok(scrape) = self.scrapes.try_recv() {
             self.engine.scraped(&scrape);
         }

@@ -121,7 +121,7 @@ fn alertmanagers(node: Option<&Node>, mistakes: &mut Mistakes) -> Vec<Alertmanag
     let mut all: Vec<Alertmanager> = Vec::new();
     for node in items(node, mistakes) {
         let mut fields = node.fields(mistakes);
-        let scheme = jobs::scheme(fields.optional("scheme"), mistakes);
+        let scheme = jobs::plain_scheme(fields.optional("scheme"), mistakes);
         let prefix_node = fields.optional("path_prefix");
         let prefix = prefix_node
             .and_then(|node| node.text(mistakes))
@@ -171,7 +171,7 @@ fn addresses(groups: Option<&Node>, mistakes: &mut Mistakes) -> Vec<String> {
             let Some(text) = node.text(mistakes) else {
                 continue;
             };
-            match with_port(text) {
+            match with_port(text, "http") {
                 Ok(address) => addresses.push(address),
                 Err(error) => node.reject(mistakes, error.to_string()),
             }

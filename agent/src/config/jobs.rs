@@ -7,7 +7,10 @@ use checked_yaml::{Fields, Mistakes, Node};
 
 use super::read::{Defaults, boolean, items, labels, positive_duration, text};
 use super::{Job, prometheus_keys};
-use crate::discovery::{EvidenceKind, JobTemplate, ScrapeLimits, ScrapeSettings, Target};
+use crate::discovery::{
+    EvidenceKind, JobTemplate, ScrapeLimits, ScrapeProtocol, ScrapeSettings, Target,
+};
+use crate::http_client::HttpSettings;
 use crate::labels::Labels;
 
 /// Every job; those with a mistake may be missing.
@@ -75,15 +78,69 @@ fn template(
         settings: Arc::new(ScrapeSettings {
             honor_labels: boolean(fields.optional("honor_labels"), false, mistakes),
             honor_timestamps: boolean(fields.optional("honor_timestamps"), true, mistakes),
-            follow_redirects: boolean(fields.optional("follow_redirects"), true, mistakes),
             enable_compression: boolean(fields.optional("enable_compression"), true, mistakes),
+            protocols: match fields.optional("scrape_protocols") {
+                None => defaults.protocols.clone(),
+                Some(node) => protocols(node, mistakes),
+            },
+            fallback_protocol: fields
+                .optional("fallback_scrape_protocol")
+                .and_then(|node| protocol(node, mistakes)),
+            http: HttpSettings::read(fields, &defaults.directory, mistakes),
             limits,
         }),
     }
 }
 
+fn scheme(node: Option<&Node>, mistakes: &mut Mistakes) -> String {
+    let scheme = node.and_then(|node| Some((node, node.text(mistakes)?)));
+    match scheme {
+        Some((_, "https")) => return "https".to_owned(),
+        Some((_, "http")) | None => {}
+        Some((node, other)) => {
+            node.reject(mistakes, format!("`{other}` is neither http nor https"));
+        }
+    }
+    "http".to_owned()
+}
+
+/// What metrics are asked for as.
+pub(super) fn protocols(node: &Node, mistakes: &mut Mistakes) -> Vec<ScrapeProtocol> {
+    let mut protocols = Vec::new();
+    for item in node.items(mistakes) {
+        match protocol(item, mistakes) {
+            Some(known) if protocols.contains(&known) => {
+                item.reject(mistakes, "is there twice");
+            }
+            known => protocols.extend(known),
+        }
+    }
+    if protocols.is_empty() {
+        node.reject(
+            mistakes,
+            "names no format; take it out for OpenMetrics, else Prometheus' text",
+        );
+    }
+    protocols
+}
+
+fn protocol(node: &Node, mistakes: &mut Mistakes) -> Option<ScrapeProtocol> {
+    let message = match node.text(mistakes)? {
+        "OpenMetricsText1.0.0" => return Some(ScrapeProtocol::OpenMetrics1),
+        "OpenMetricsText0.0.1" => return Some(ScrapeProtocol::OpenMetrics0),
+        "PrometheusText0.0.4" => return Some(ScrapeProtocol::Text0),
+        "PrometheusText1.0.0" => return Some(ScrapeProtocol::Text1),
+        "PrometheusProto" => "PrometheusProto is not read here; take it out".to_owned(),
+        other => format!(
+            "`{other}` is none of OpenMetricsText1.0.0, OpenMetricsText0.0.1, PrometheusText1.0.0 and PrometheusText0.0.4"
+        ),
+    };
+    node.reject(mistakes, message);
+    None
+}
+
 /// `http`, and a mistake for anything else.
-pub(super) fn scheme(node: Option<&Node>, mistakes: &mut Mistakes) -> String {
+pub(super) fn plain_scheme(node: Option<&Node>, mistakes: &mut Mistakes) -> String {
     if let Some(node) = node {
         match node.text(mistakes) {
             Some("http") | None => {}
@@ -215,6 +272,7 @@ pub(super) fn limits(fields: &mut Fields<'_>, limits: &mut ScrapeLimits, mistake
         ("label_name_length_limit", &mut limits.label_name_bytes),
         ("label_value_length_limit", &mut limits.label_value_bytes),
         ("series_limit", &mut limits.series),
+        ("target_limit", &mut limits.targets),
     ] {
         if let Some(node) = fields.optional(key)
             && let Some(number) = node.parse::<u64>("a whole number", mistakes)

@@ -8,7 +8,7 @@ use checked_yaml::{Fields, Mistakes, Node};
 
 use super::{Config, Global, Job, Limits, Storage, Web};
 use super::{alerting, jobs, overrides, prometheus_keys, signals};
-use crate::discovery::ScrapeLimits;
+use crate::discovery::{ScrapeLimits, ScrapeProtocol};
 use crate::labels::{Labels, is_label_name};
 
 /// Alerts that may live at once over a history, where the configuration does not say.
@@ -87,6 +87,7 @@ pub(super) struct Defaults {
     /// As set; the built-in one is cut to the interval where it is longer.
     pub(super) scrape_timeout: Duration,
     pub(super) limits: ScrapeLimits,
+    pub(super) protocols: Vec<ScrapeProtocol>,
     /// Where the configuration file is: names of files are relative to it.
     pub(super) directory: PathBuf,
     evaluation_interval: Option<Duration>,
@@ -116,6 +117,7 @@ fn global(node: Option<&Node>, directory: &Path, mistakes: &mut Mistakes) -> Def
         scrape_interval: SCRAPE_INTERVAL,
         scrape_timeout: SCRAPE_TIMEOUT,
         limits: ScrapeLimits::default(),
+        protocols: Vec::new(),
         directory: directory.to_owned(),
         evaluation_interval: None,
         external_labels: Labels::empty(),
@@ -149,6 +151,9 @@ fn global(node: Option<&Node>, directory: &Path, mistakes: &mut Mistakes) -> Def
         }
     }
     jobs::limits(&mut fields, &mut defaults.limits, mistakes);
+    if let Some(node) = fields.optional("scrape_protocols") {
+        defaults.protocols = jobs::protocols(node, mistakes);
+    }
     prometheus_keys::refuse(&mut fields, prometheus_keys::GLOBAL, mistakes);
     fields.finish(mistakes);
     defaults

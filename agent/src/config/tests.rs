@@ -134,9 +134,9 @@ fn every_mistake_is_reported_at_once() {
 scrape_config: []
 scrape_configs:
   - job_name: a
-    scheme: https
+    scheme: ftp
     metrics_path: metrics
-    basic_auth: { username: u, password: p }
+    basic_auth: { username: u, password: p, password_file: f }
     evidence: [pprof, leger]
     sample_limit: -1
     body_size_limit: 10 MB
@@ -186,9 +186,9 @@ rule_files: [a.yml]
         line 3: global.external_labels.9a: `9a` is no label name
         line 3: global.external_labels.cluster: environment variables are not expanded here
         line 4: scrape_config: unknown key; did you mean `scrape_configs`?
-        line 7: scrape_configs[0].scheme: https is not supported yet; only http is
+        line 7: scrape_configs[0].scheme: `ftp` is neither http nor https
         line 8: scrape_configs[0].metrics_path: does not begin with a slash
-        line 9: scrape_configs[0].basic_auth: is Prometheus' own but not supported yet; take it out
+        line 9: scrape_configs[0].basic_auth.password_file: contradicts `password`: keep one
         line 10: scrape_configs[0].evidence[0]: pprof is not supported yet; ledger and tasks are
         line 10: scrape_configs[0].evidence[1]: `leger` is neither ledger nor tasks
         line 11: scrape_configs[0].sample_limit: `-1` is not a whole number: invalid digit found in string

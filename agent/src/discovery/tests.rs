@@ -14,8 +14,10 @@ fn job() -> JobTemplate {
         settings: Arc::new(ScrapeSettings {
             honor_labels: false,
             honor_timestamps: true,
-            follow_redirects: true,
             enable_compression: true,
+            protocols: Vec::new(),
+            fallback_protocol: None,
+            http: HttpSettings::default(),
             limits: ScrapeLimits::default(),
         }),
     }
@@ -54,6 +56,16 @@ fn an_address_is_enough() {
         http://h/metrics
         {instance="h:80",job="j"}
         every 15s, within 2.5s, evidence at Some("h:80")
+    "#]],
+    );
+    check(
+        &job(),
+        "h",
+        &[("__scheme__", "https")],
+        expect![[r#"
+        https://h/metrics
+        {instance="h:443",job="j"}
+        every 15s, within 2.5s, evidence at Some("h:443")
     "#]],
     );
     check(
@@ -183,9 +195,9 @@ fn what_cannot_be_scraped_says_why() {
     check(
         &job(),
         "h:1",
-        &[("__scheme__", "https")],
+        &[("__scheme__", "gopher")],
         expect![[r#"
-        scheme `https` is not supported yet; only http is
+        scheme `gopher` is neither http nor https
     "#]],
     );
     check(

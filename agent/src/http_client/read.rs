@@ -214,15 +214,14 @@ impl Reader<'_> {
         };
         let highest = fields.optional("max_version");
         match (highest, self.version(highest)) {
-            (Some(_), Some(Some(version))) => settings.max_version = Some(version),
+            (Some(_), Some(Some(version))) => settings.max_version = version,
             (Some(node), Some(None)) => {
                 node.reject(self.mistakes, "only TLS12 and TLS13 are spoken here");
             }
             _ => {}
         }
         if let Some(node) = highest
-            && settings.max_version < Some(settings.min_version)
-            && settings.max_version.is_some()
+            && settings.max_version < settings.min_version
         {
             node.reject(self.mistakes, "is below `min_version`");
         }

@@ -90,7 +90,7 @@ pub enum HeaderSource {
 }
 
 /// Whom to trust, and who to be.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSettings {
     /// `ca` or `ca_file`: who signs servers; the system's own authorities unless set. PEM.
     pub authorities: Option<SecretSource>,
@@ -103,7 +103,20 @@ pub struct TlsSettings {
     /// `min_version`; TLS 1.2 unless set.
     pub min_version: TlsVersion,
     /// `max_version`; TLS 1.3 unless set.
-    pub max_version: Option<TlsVersion>,
+    pub max_version: TlsVersion,
+}
+
+impl Default for TlsSettings {
+    fn default() -> Self {
+        Self {
+            authorities: None,
+            identity: None,
+            server_name: None,
+            insecure_skip_verify: false,
+            min_version: TlsVersion::Tls12,
+            max_version: TlsVersion::Tls13,
+        }
+    }
 }
 
 /// A client's certificate and its key.
@@ -116,10 +129,9 @@ pub struct Identity {
 }
 
 /// A version of TLS that is spoken here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
     /// RFC 5246.
-    #[default]
     Tls12,
     /// RFC 8446.
     Tls13,

@@ -49,13 +49,12 @@ pub(super) fn configuration(settings: &HttpSettings) -> Result<ClientConfig, Htt
 }
 
 fn versions(settings: &TlsSettings) -> Vec<&'static SupportedProtocolVersion> {
-    let highest = settings.max_version.unwrap_or(TlsVersion::Tls13);
     [
         (TlsVersion::Tls13, &rustls::version::TLS13),
         (TlsVersion::Tls12, &rustls::version::TLS12),
     ]
     .into_iter()
-    .filter(|(version, _)| (settings.min_version..=highest).contains(version))
+    .filter(|(version, _)| (settings.min_version..=settings.max_version).contains(version))
     .map(|(_, protocol)| protocol)
     .collect()
 }

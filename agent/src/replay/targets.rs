@@ -14,6 +14,7 @@ use leak_detect::Timestamp;
 use crate::discovery::{ScrapeLimits, ScrapeSettings, Target};
 use crate::engine::{Engine, SlotIndex, TargetIndex};
 use crate::history::{Series, SeriesIndex, SeriesTable, USUAL_LABELS};
+use crate::http_client::HttpSettings;
 use crate::labels::Labels;
 use crate::replay::PATIENCE_INTERVALS;
 
@@ -93,8 +94,10 @@ impl Targets {
             settings: Arc::new(ScrapeSettings {
                 honor_labels: true,
                 honor_timestamps: true,
-                follow_redirects: false,
                 enable_compression: false,
+                protocols: Vec::new(),
+                fallback_protocol: None,
+                http: HttpSettings::default(),
                 limits: ScrapeLimits::default(),
             }),
             interval,

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::exposition::ParseError;
+use crate::http_client::HttpError;
 
 /// How much text of the target a message shows, in characters.
 const EXCERPT_CHARACTERS: usize = 120;
@@ -13,9 +14,9 @@ const EXCERPT_CHARACTERS: usize = 120;
 /// Why a scrape failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ScrapeError {
-    /// No connection, or it broke before the head of the response.
-    #[error("{0}")]
-    Connection(String),
+    /// No connection, or it broke before the head of the response; or there is nothing to ask with.
+    #[error(transparent)]
+    Request(#[from] HttpError),
     /// Not done within the scrape's timeout.
     #[error("timed out after {}s {during}", timeout.as_secs_f64())]
     TimedOut {
@@ -30,11 +31,14 @@ pub enum ScrapeError {
     /// A redirect that is not followed.
     #[error("the target redirects to {location}, which is not followed: {reason}")]
     Redirect {
-        /// Where to, escaped and bounded.
+        /// Where to, escaped and bounded, without credentials and query.
         location: String,
         /// Why not.
         reason: &'static str,
     },
+    /// The job has more targets than it may have, and none of them is scraped.
+    #[error("not scraped: the job has more than {0} targets (target_limit)")]
+    TargetLimit(u64),
     /// A content encoding that was not asked for.
     #[error("the body is encoded as {0}, which was not asked for")]
     Encoding(String),

@@ -1,25 +1,24 @@
 //! One request to one target: Prometheus' headers out, a body in, and a sentence for whatever goes wrong.
 
-use std::error::Error;
-use std::time::Duration;
-
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue,
+};
+use reqwest::{Response, StatusCode, Url};
 
 use super::body::{Body, Encoding};
 use super::error::excerpt;
 use super::watched::Watched;
 use super::{Notes, Sample, ScrapeError};
-use crate::discovery::Target;
+use crate::discovery::{ScrapeProtocol, Target};
 use crate::exposition::Format;
+use crate::http_client::{HttpClient, HttpError, HttpRequest, innermost};
 
 /// What Prometheus 2.42 asks for.
 const ACCEPTED: &str = "application/openmetrics-text;version=1.0.0,\
     application/openmetrics-text;version=0.0.1;q=0.75,\
     text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
-/// As many as Go's client follows.
-const MAX_REDIRECTS: usize = 10;
+const SCRAPE_TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
 /// Compressed bytes that are read without letting other tasks run: at gzip's best some four megabytes of text.
 const SLICE_BYTES: usize = 4096;
@@ -40,21 +39,9 @@ impl Stage {
     }
 }
 
-/// The client for all targets. It follows no redirect by itself and knows no proxy.
-pub(super) fn client() -> reqwest::Result<Client> {
-    crate::http_client::builder()
-        .user_agent(concat!("leak-agent/", env!("CARGO_PKG_VERSION")))
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        .pool_max_idle_per_host(1)
-        .pool_idle_timeout(Duration::from_secs(300))
-        .build()
-}
-
 /// Scrapes once, without regard for the time it takes.
 pub(super) async fn fetch(
-    client: &Client,
+    client: &HttpClient,
     target: &Target,
     watched: &mut Watched,
     stage: &mut Stage,
@@ -62,7 +49,7 @@ pub(super) async fn fetch(
     let limits = &target.settings.limits;
     let mut response = request(client, target).await?;
     *stage = Stage::Body;
-    let (format, warning) = format(&response);
+    let (format, warning) = format(&response, target.settings.fallback_protocol);
     let encoding = encoding(&response)?;
     if let (Encoding::Identity, Some(length), Some(limit)) =
         (encoding, response.content_length(), limits.body_bytes)
@@ -95,84 +82,65 @@ pub(super) async fn fetch(
 }
 
 /// The response, after the redirects that are followed.
-async fn request(client: &Client, target: &Target) -> Result<Response, ScrapeError> {
-    let encoding = if target.settings.enable_compression {
-        "gzip"
-    } else {
-        "identity"
+async fn request(client: &HttpClient, target: &Target) -> Result<Response, ScrapeError> {
+    let encoding = match target.settings.enable_compression {
+        true => HeaderValue::from_static("gzip"),
+        false => HeaderValue::from_static("identity"),
     };
     let seconds = target.timeout.as_secs_f64().to_string();
-    let mut url: Url = target
+    let seconds = HeaderValue::try_from(seconds).unwrap_or(HeaderValue::from_static("0"));
+    let url: Url = target
         .url
         .parse()
-        .map_err(|error| ScrapeError::Connection(format!("the URL cannot be used: {error}")))?;
-    for _ in 0..=MAX_REDIRECTS {
-        let response = client
-            .get(url.clone())
-            .header(ACCEPT, ACCEPTED)
-            .header(ACCEPT_ENCODING, encoding)
-            .header("X-Prometheus-Scrape-Timeout-Seconds", &seconds)
-            .send()
-            .await
-            .map_err(|error| unreachable_target(&error))?;
-        match response.status() {
-            StatusCode::OK => return Ok(response),
-            status if status.is_redirection() && response.headers().contains_key(LOCATION) => {
-                url = follow(target, &url, &response)?;
-            }
-            status => return Err(ScrapeError::Status(status.as_u16())),
-        }
+        .map_err(|error| HttpError::NoConnection(format!("the URL cannot be used: {error}")))?;
+    let request = HttpRequest::get(url)
+        .header(ACCEPT, accepted(&target.settings.protocols))
+        .header(ACCEPT_ENCODING, encoding)
+        .header(SCRAPE_TIMEOUT, seconds);
+    let response = client.send(request).await.map_err(|error| match error {
+        HttpError::Redirect { location, reason } => ScrapeError::Redirect { location, reason },
+        other => other.into(),
+    })?;
+    match response.status() {
+        StatusCode::OK => Ok(response),
+        status => Err(ScrapeError::Status(status.as_u16())),
     }
-    Err(ScrapeError::Redirect {
-        location: excerpt(url.as_str()),
-        reason: "it is the eleventh in a row",
-    })
 }
 
-/// Where a redirect leads, if it stays with the target: targets come from the configuration alone.
-fn follow(target: &Target, from: &Url, response: &Response) -> Result<Url, ScrapeError> {
-    let location = response
-        .headers()
-        .get(LOCATION)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-        .unwrap_or_default();
-    let refuse = |shown: &str, reason| ScrapeError::Redirect {
-        location: excerpt(shown),
-        reason,
-    };
-    // What cannot be read cannot be shown either: it may hold credentials.
-    let Ok(mut to) = from.join(&location) else {
-        return Err(refuse("something", "it is not a URL"));
-    };
-    let credentials = !to.username().is_empty() || to.password().is_some();
-    if credentials {
-        let _ = to.set_username("");
-        let _ = to.set_password(None);
+/// What is asked for, the best first: without a wish, what Prometheus 2.42 asks for.
+///
+/// Source: Prometheus, "Configuration", `scrape_protocols`.
+fn accepted(protocols: &[ScrapeProtocol]) -> HeaderValue {
+    if protocols.is_empty() {
+        return HeaderValue::from_static(ACCEPTED);
     }
-    let refuse = |reason| refuse(to.as_str(), reason);
-    if !target.settings.follow_redirects {
-        return Err(refuse("`follow_redirects` is false"));
+    let mut text = String::new();
+    for (index, protocol) in protocols.iter().enumerate() {
+        let media_type = match protocol {
+            ScrapeProtocol::OpenMetrics1 => "application/openmetrics-text;version=1.0.0",
+            ScrapeProtocol::OpenMetrics0 => "application/openmetrics-text;version=0.0.1",
+            ScrapeProtocol::Text0 => "text/plain;version=0.0.4",
+            ScrapeProtocol::Text1 => "text/plain;version=1.0.0",
+        };
+        // At most four, so that the last is still above the rest.
+        let weight = 5 - index.min(3);
+        text.push_str(&format!("{media_type};q=0.{weight},"));
     }
-    if to.scheme() == "https" {
-        return Err(refuse("https is not supported yet"));
-    }
-    if to.scheme() != from.scheme()
-        || to.host_str() != from.host_str()
-        || to.port_or_known_default() != from.port_or_known_default()
-    {
-        return Err(refuse(
-            "it leads to another host; if that is the target, configure it",
-        ));
-    }
-    if credentials {
-        return Err(refuse("it holds credentials"));
-    }
-    Ok(to)
+    text.push_str("*/*;q=0.1");
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(ACCEPTED))
 }
 
-/// The format by Content-Type. A missing or unknown one is taken as text, since exporters of the field send such.
-fn format(response: &Response) -> (Format, Option<String>) {
+/// The format by Content-Type. A missing or unknown one is taken as the job says, else as text, since exporters of the
+/// field send such.
+fn format(response: &Response, fallback: Option<ScrapeProtocol>) -> (Format, Option<String>) {
+    let fallback = fallback.map(|protocol| match protocol {
+        ScrapeProtocol::OpenMetrics1 | ScrapeProtocol::OpenMetrics0 => Format::OpenMetrics,
+        ScrapeProtocol::Text0 | ScrapeProtocol::Text1 => Format::Text,
+    });
     let Some(value) = response.headers().get(CONTENT_TYPE) else {
+        if let Some(format) = fallback {
+            return (format, None);
+        }
         let warning = "the target sends no Content-Type; read as Prometheus' text format";
         return (Format::Text, Some(warning.to_owned()));
     };
@@ -182,6 +150,8 @@ fn format(response: &Response) -> (Format, Option<String>) {
         (Format::OpenMetrics, None)
     } else if media_type.eq_ignore_ascii_case("text/plain") {
         (Format::Text, None)
+    } else if let Some(format) = fallback {
+        (format, None)
     } else {
         let warning = format!(
             "the target sends Content-Type `{}`; read as Prometheus' text format",
@@ -205,22 +175,4 @@ fn encoding(response: &Response) -> Result<Encoding, ScrapeError> {
         "gzip" | "x-gzip" => Ok(Encoding::Gzip),
         _ => Err(ScrapeError::Encoding(format!("`{}`", excerpt(&value)))),
     }
-}
-
-fn unreachable_target(error: &reqwest::Error) -> ScrapeError {
-    let what = if error.is_connect() {
-        "no connection"
-    } else {
-        "the connection broke before the response began"
-    };
-    ScrapeError::Connection(format!("{what}: {}", innermost(error)))
-}
-
-/// The cause at the bottom, which says what happened; those above it say what was being done.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    excerpt(&cause.to_string())
 }

@@ -30,7 +30,7 @@ fn watched(target: &Arc<Target>) -> Watched {
 }
 
 async fn scrape_once(target: &Arc<Target>) -> Scrape {
-    let client = fetch::client().expect("a client");
+    let client = HttpClient::new(target.settings.http.clone(), 1);
     scrape(&client, target, &mut watched(target)).await
 }
 

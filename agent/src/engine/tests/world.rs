@@ -243,7 +243,9 @@ pub(crate) fn gateway_configuration(more: &str) -> String {
 
 fn scrape(engine: &Engine, target: &Arc<Target>, service: &Service, now: f64) -> Scrape {
     let result = if service.is_down {
-        Err(ScrapeError::Connection("connection refused".to_owned()))
+        Err(ScrapeError::Request(
+            crate::http_client::HttpError::NoConnection("connection refused".to_owned()),
+        ))
     } else {
         let samples = service
             .values

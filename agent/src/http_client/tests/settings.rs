@@ -89,7 +89,7 @@ fn tls_proxies_and_headers_are_read() {
     );
     check(
         "tls_config: { ca: s3cret, cert: s3cret, key: s3cret, min_version: TLS10, max_version: TLS12 }",
-        &["min_version: Tls12", "max_version: Some(Tls12)"],
+        &["min_version: Tls12", "max_version: Tls12"],
     );
     check(
         "{ proxy_url: 'http://me:s3cret@p:3128', no_proxy: 'a,b', proxy_connect_header: { X-A: [s3cret] } }",

@@ -14,17 +14,12 @@ fn config(addresses: &[&str]) -> Config {
     .expect("a configuration")
 }
 
-fn start(config: &Config, ledger: &Ledger) -> (TaskSet<()>, mpsc::Receiver<Scrape>) {
+fn start(config: &Config, ledger: &Ledger) -> (Scraper, mpsc::Receiver<Scrape>) {
     let (sender, receiver) = mpsc::channel(16);
     let catalogue = Arc::new(config.catalogue());
-    let tasks = spawn(
-        &config.targets(),
-        &catalogue,
-        &Labels::empty(),
-        &sender,
-        ledger,
-    );
-    (tasks.expect("a client"), receiver)
+    let mut scraper = Scraper::new(catalogue, Labels::empty(), sender, ledger);
+    scraper.set_targets(&config.targets());
+    (scraper, receiver)
 }
 
 #[tokio::test]
@@ -33,7 +28,7 @@ async fn every_target_is_scraped_on_its_own_beat() {
     let hung = Server::start(vec![Step::Hang]).await;
     let config = config(&[&good.address, &hung.address]);
     let ledger = Ledger::new(resource_ledger::Settings::default());
-    let (tasks, mut receiver) = start(&config, &ledger);
+    let (scraper, mut receiver) = start(&config, &ledger);
     let mut beats: HashMap<Arc<str>, Vec<Scrape>> = HashMap::new();
     while beats.len() < 2 || beats.values().any(|scrapes| scrapes.len() < 4) {
         let scrape = receiver.recv().await.expect("the tasks live");
@@ -68,7 +63,7 @@ async fn every_target_is_scraped_on_its_own_beat() {
             .iter()
             .all(|scrape| scrape.result.is_ok())
     );
-    drop(tasks);
+    drop(scraper);
     while receiver.recv().await.is_some() {}
 }
 
@@ -85,14 +80,15 @@ async fn tasks_are_counted_and_end_with_the_set_or_with_the_receiver() {
             .sum()
     };
 
-    let (mut tasks, receiver) = start(&config, &ledger);
+    let (scraper, mut receiver) = start(&config, &ledger);
     assert_eq!(open(), 2);
-    tasks.shutdown().await;
+    drop(scraper);
+    // The last of them takes the channel's other end along.
+    while receiver.recv().await.is_some() {}
     assert_eq!(open(), 0);
-    drop(receiver);
 
-    let (mut tasks, receiver) = start(&config, &ledger);
+    let (scraper, receiver) = start(&config, &ledger);
     drop(receiver);
-    while tasks.join_next().await.is_some() {}
+    scraper.ended().await;
     assert_eq!(open(), 0);
 }

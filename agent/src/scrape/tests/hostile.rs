@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 
+use super::HttpClient;
 use super::server::{GZIP, OPEN_METRICS, Server, Step, TEXT, gzip, response};
 use super::{scrape_once, target, told};
 
@@ -412,7 +413,7 @@ async fn redirects_stay_with_the_target() {
         error: the target redirects to http://127.0.0.1:1/metrics, which is not followed: it leads to another host; if that is the target, configure it
     "#]]).await;
     check(redirect("https://127.0.0.1/metrics"), expect![[r#"
-        error: the target redirects to https://127.0.0.1/metrics, which is not followed: https is not supported yet
+        error: the target redirects to https://127.0.0.1/metrics, which is not followed: it leads to another host; if that is the target, configure it
     "#]]).await;
     check(
         redirect("//user:secret@[::"),
@@ -488,7 +489,7 @@ async fn a_kept_connection_that_was_closed_is_no_failure() {
     let keep = head(&format!("content-length: {}\r\n", BODY.len()));
     let server = Server::start(vec![keep, Step::Send(BODY.into())]).await;
     let target = target(&server.address, "");
-    let client = super::fetch::client().expect("a client");
+    let client = HttpClient::new(target.settings.http.clone(), 1);
     let mut watched = super::watched(&target);
     for _ in 0..20 {
         let scrape = super::scrape(&client, &target, &mut watched).await;

@@ -155,8 +155,8 @@ async fn what_is_known_is_what_the_last_whole_body_had() {
     )])
     .await;
     let other = Server::start(vec![response(&[TEXT], "process_open_fds 3\n")]).await;
-    let client = fetch::client().expect("a client");
     let whole = target(&server.address, "");
+    let client = HttpClient::new(whole.settings.http.clone(), 1);
     let mut watched = watched(&whole);
     for (address, known) in [(&server, 2), (&broken, 2), (&server, 2), (&other, 1)] {
         scrape(&client, &target(&address.address, ""), &mut watched).await;
