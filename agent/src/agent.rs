@@ -16,6 +16,7 @@ use resource_ledger::{Labels, Ledger, ServiceTaskOutcome, Settings, Task};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use web_config::{Protection, WebConfigError};
 
 use crate::clock;
 use crate::config::Config;
@@ -44,6 +45,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// What the web interface is to demand cannot be read.
+    #[error("the web interface has no protection to stand behind")]
+    WebConfig(#[from] WebConfigError),
     /// The state cannot be used.
     #[error("the agent's state cannot be used")]
     State(#[from] StateError),
@@ -86,8 +90,12 @@ impl Agent {
             .map_err(|source| StartError::Listen { address, source })?;
         // Links in alerts name the port that the system has chosen.
         config.web.listen = web;
-        let config = Arc::new(config);
         let ledger = Ledger::new(Settings::default());
+        let protection = Protection::open(config.web.config_file.as_deref(), &ledger)?;
+        if protection.is_tls() && config.web.external_url.is_none() {
+            config.web.external_url = Some(Arc::from(format!("https://{web}")));
+        }
+        let config = Arc::new(config);
         let started_at = clock::now();
         let (store, saved) = open_state(&config, started_at)?;
         let targets = config.targets();
@@ -117,8 +125,14 @@ impl Agent {
             config: Arc::clone(&config),
             shutdown: shutdown.clone(),
         };
-        let router = web::router(reader);
-        let interface = web::serve(listener, router, ledger.clone(), shutdown.clone());
+        let interface = web::Server {
+            router: web::router(reader, &protection),
+            protection,
+            limits: web::Limits::default(),
+            ledger: ledger.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let interface = interface.serve(listener);
         tracing::info!(%web, targets = targets.len(), dry_run = config.alerting.dry_run, "the agent watches");
         let ended = CancellationToken::new();
         let guard = ended.clone().drop_guard();

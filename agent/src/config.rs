@@ -171,9 +171,12 @@ pub struct Storage {
 pub struct Web {
     /// `listen`; 127.0.0.1:9465.
     pub listen: SocketAddr,
-    /// `external_url`: under which people reach it, without a final slash; `http://` and the listener's address unless
-    /// set.
+    /// `external_url`: under which people reach it, without a final slash; `http://` (`https://` with TLS) and the
+    /// listener's address unless set.
     pub external_url: Option<Arc<str>>,
+    /// `config_file`: what is demanded of those who connect, a web configuration file of Prometheus' exporters; nothing
+    /// where absent.
+    pub config_file: Option<PathBuf>,
     /// `enable_reload`: whether `POST /-/reload` does something; false.
     pub enable_reload: bool,
 }
@@ -326,6 +329,7 @@ impl Default for Web {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9465)),
             external_url: None,
+            config_file: None,
             enable_reload: false,
         }
     }

@@ -15,7 +15,7 @@ mod suspects;
 mod view;
 pub(crate) mod words;
 
-pub(crate) use listener::serve;
+pub(crate) use listener::{Limits, Server};
 pub(crate) use page::router;
 
 #[cfg(test)]

@@ -38,6 +38,9 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// Whether drills may be started on the admin listener.
     pub admin_drills: bool,
+    /// What the metrics and admin listeners demand of those who connect: a web configuration file of Prometheus'
+    /// exporters; relative to the gateway's own file. Nothing where absent.
+    pub web_config_file: Option<PathBuf>,
     /// Where tokio-console attaches; only in a build with the feature `console`.
     pub console: Option<SocketAddr>,
     /// How long after its owner or deadline an entry may stay open before it counts as orphaned or overdue.
@@ -80,12 +83,12 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads a configuration from its text.
+    /// Reads a configuration from its text; the files that it names are relative to the working directory.
     ///
     /// # Errors
     /// Every mistake, each with its key and line.
     pub fn parse(text: &str) -> Result<Self, Mistakes> {
-        read::config(text)
+        read::config(text, Path::new(""))
     }
 
     /// Reads a configuration file.
@@ -97,7 +100,8 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        Self::parse(&text).map_err(|mistakes| ConfigError::Mistakes {
+        let directory = path.parent().unwrap_or(Path::new(""));
+        read::config(&text, directory).map_err(|mistakes| ConfigError::Mistakes {
             path: path.to_owned(),
             mistakes,
         })

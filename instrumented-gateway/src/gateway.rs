@@ -7,6 +7,7 @@
 mod client;
 mod descriptors;
 mod exchange;
+mod guarded;
 mod request;
 mod running;
 mod server;

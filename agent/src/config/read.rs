@@ -57,7 +57,7 @@ pub(super) fn config(text: &str, purpose: Purpose, directory: &Path) -> Result<C
     let overrides = overrides::overrides(fields.optional("overrides"), &catalogue, mistakes);
     let alerting = alerting::alerting(fields.optional("alerting"), mistakes);
     let storage = storage(fields.optional("storage"), mistakes);
-    let web = web(fields.optional("web"), mistakes);
+    let web = web(fields.optional("web"), directory, mistakes);
     let workload_by = workload_by(fields.optional("workload_by"), mistakes);
     let limits = limits(
         fields.optional("limits"),
@@ -184,7 +184,7 @@ fn storage(node: Option<&Node>, mistakes: &mut Mistakes) -> Storage {
     storage
 }
 
-fn web(node: Option<&Node>, mistakes: &mut Mistakes) -> Web {
+fn web(node: Option<&Node>, directory: &Path, mistakes: &mut Mistakes) -> Web {
     let mut web = Web::default();
     let Some(node) = node else { return web };
     let mut fields = node.fields(mistakes);
@@ -195,6 +195,15 @@ fn web(node: Option<&Node>, mistakes: &mut Mistakes) -> Web {
     }
     if let Some(node) = fields.optional("external_url") {
         web.external_url = http_url(node, mistakes);
+    }
+    if let Some(node) = fields.optional("config_file")
+        && let Some(path) = text(Some(node), mistakes)
+    {
+        let path = directory.join(path);
+        match web_config::Protection::check(&path) {
+            Ok(()) => web.config_file = Some(path),
+            Err(error) => node.reject(mistakes, error.told()),
+        }
     }
     if let Some(node) = fields.optional("enable_reload") {
         web.enable_reload = node.boolean(mistakes).unwrap_or_default();

@@ -231,7 +231,7 @@ rule_files: [a.yml]
         line 47: workload_by[2]: `9x` is no label name
         line 48: storage.path: is empty
         line 48: storage.tsdb: is Prometheus' own and has no meaning here; take it out
-        line 49: web.config_file: unknown key; known here: listen, external_url, enable_reload
+        line 49: web.config_file: w.yml cannot be read: No such file or directory (os error 2)
         line 49: web.external_url: `ftp://x` is not a URL to use here: it begins with neither http:// nor https://
         line 49: web.listen: `localhost` is not an address and port such as 127.0.0.1:9465: invalid socket address syntax
         line 50: limits.alerts: `many` is not a whole number: invalid digit found in string

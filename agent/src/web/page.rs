@@ -1,14 +1,16 @@
 //! The addresses of the interface, and what each of them answers.
 
+use axum::body::HttpBody as _;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use axum::{Router, response::Html};
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
+use web_config::Protection;
 
 use crate::agent::{Reader, Seen};
 use crate::alert::Alert;
@@ -24,8 +26,8 @@ const REFRESH_SECONDS: u32 = 15;
 /// A droplet, drawn by hand.
 const ICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M8 1C5 5.5 3 8 3 10.5a5 5 0 0 0 10 0C13 8 11 5.500 8 1z" fill="#1F6FD6"/></svg>"##;
 
-/// The whole interface, read-only.
-pub(crate) fn router(reader: Reader) -> Router {
+/// The whole interface, for who may come in.
+pub(crate) fn router(reader: Reader, protection: &Protection) -> Router {
     Router::new()
         .route("/", get(front))
         .route("/leaks/{id}", get(incident))
@@ -46,19 +48,37 @@ pub(crate) fn router(reader: Reader) -> Router {
         )
         .fallback(nowhere)
         .with_state(reader)
-        .layer(from_fn(guard))
+        .layer(from_fn_with_state(protection.clone(), guard))
 }
 
-/// What every answer says to a browser, unless it has said so itself: load nothing, guess nothing, keep nothing, tell
-/// nobody.
-async fn guard(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let defaults: [(HeaderName, &str); 4] = [
+/// Lets through who may come in, and says in every answer to a browser, unless it has said so itself: load nothing,
+/// guess nothing, keep nothing, tell nobody.
+async fn guard(State(protection): State<Protection>, request: Request, next: Next) -> Response {
+    let mut response = match protection.authorize(request.headers()).await {
+        Err(unauthorized) => {
+            let challenge = [unauthorized.challenge()];
+            (
+                unauthorized.status(),
+                challenge,
+                format!("{unauthorized}\n"),
+            )
+                .into_response()
+        }
+        Ok(()) if !request.body().is_end_stream() => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            [(header::CONNECTION, "close")],
+            "A request has no body here.\n",
+        )
+            .into_response(),
+        Ok(()) => next.run(request).await,
+    };
+    let defaults: [(HeaderName, &str); 5] = [
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "deny"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
     ];
@@ -68,6 +88,7 @@ async fn guard(request: Request, next: Next) -> Response {
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
     }
+    protection.dress(response.headers_mut());
     response
 }
 

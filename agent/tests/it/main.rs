@@ -7,6 +7,7 @@ mod fuzz_seeds;
 mod interface;
 mod life;
 mod peers;
+mod protected;
 mod replay;
 mod target;
 mod tidy;

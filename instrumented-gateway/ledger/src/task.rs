@@ -66,6 +66,32 @@ impl Ledger {
             )),
         }
     }
+
+    /// Runs `work`, which computes and does not wait for anybody, on a thread beside the event loop. The task holds
+    /// `entry` until it is over; once begun it cannot be aborted.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[track_caller]
+    #[expect(clippy::disallowed_methods, reason = "this is the place that spawns")]
+    pub fn compute<O, T>(
+        &self,
+        entry: Entry<O>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Task<T>
+    where
+        O: RunOutcome,
+        T: Send + 'static,
+    {
+        let _spawning = Spawning::at(Location::caller());
+        Task {
+            handle: Some(tokio::task::spawn_blocking(move || {
+                let value = work();
+                entry.close(O::COMPLETED);
+                value
+            })),
+        }
+    }
 }
 
 impl<T> Task<T> {

@@ -7,6 +7,7 @@ mod routes;
 mod upstreams;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use checked_yaml::{Fields, Mistakes, Node, Place, parse};
@@ -19,12 +20,18 @@ use upstreams::Upstreams;
 const LEAST_HEADER_BYTES: u64 = 8192;
 const MOST_HEADER_BYTES: u64 = 16 << 20;
 
-/// Reads a configuration.
-pub(super) fn config(text: &str) -> Result<Config, Mistakes> {
+/// Reads a configuration. The files that it names are relative to `directory`.
+pub(super) fn config(text: &str, directory: &Path) -> Result<Config, Mistakes> {
     let root = parse(text)?;
     let mut mistakes = Mistakes::new();
     let mut fields = root.fields(&mut mistakes);
     let listeners = Listeners::read(&mut fields, &mut mistakes);
+    let web_config_file = optional(
+        &mut fields,
+        "web_config_file",
+        &mut mistakes,
+        |node, mistakes| web_config_file(node, directory, mistakes),
+    );
     let grace =
         optional(&mut fields, "grace", &mut mistakes, duration).unwrap_or(Duration::from_secs(2));
     let max_accounts = optional(
@@ -48,6 +55,7 @@ pub(super) fn config(text: &str) -> Result<Config, Mistakes> {
         metrics: listeners.metrics,
         admin: listeners.admin,
         admin_drills: listeners.admin_drills,
+        web_config_file,
         console: listeners.console,
         grace,
         max_accounts: max_accounts.unwrap_or(1000),
@@ -162,6 +170,18 @@ fn overlap(left: SocketAddr, right: SocketAddr) -> bool {
         && left.port() == right.port()
         && left.is_ipv4() == right.is_ipv4()
         && (left.ip() == right.ip() || left.ip().is_unspecified() || right.ip().is_unspecified())
+}
+
+/// The path of a web configuration file without a mistake.
+fn web_config_file(node: &Node, directory: &Path, mistakes: &mut Mistakes) -> Option<PathBuf> {
+    let path = directory.join(node.text(mistakes)?);
+    match web_config::Protection::check(&path) {
+        Ok(()) => Some(path),
+        Err(error) => {
+            node.reject(mistakes, error.told());
+            None
+        }
+    }
 }
 
 fn limits(node: &Node, mistakes: &mut Mistakes) -> Limits {

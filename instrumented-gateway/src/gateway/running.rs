@@ -11,8 +11,10 @@ use std::time::Duration;
 use resource_ledger::{Labels, Ledger, ServiceTaskOutcome, Settings, Task};
 use tokio_metrics::TaskMonitor;
 use tokio_util::sync::CancellationToken;
+use web_config::{Protection, WebConfigError};
 
 use super::descriptors::{self, Reserve};
+use super::guarded::Guarded;
 use super::server::{BindError, Listener, Server};
 use super::{Front, Gateway, Parts};
 use crate::admin::Admin;
@@ -46,6 +48,9 @@ pub enum StartError {
     /// An address cannot be had.
     #[error("the gateway did not start")]
     Bind(#[from] BindError),
+    /// What the metrics and admin listeners are to demand cannot be read.
+    #[error("the metrics and admin listeners have no protection to stand behind")]
+    WebConfig(#[from] WebConfigError),
     /// The console's server did not start.
     #[error("tokio-console's server cannot listen on {address}")]
     Console {
@@ -86,7 +91,7 @@ impl Gateway {
     /// Starts a gateway on the current runtime. Raises the soft descriptor limit of the process to the hard one.
     ///
     /// # Errors
-    /// Where an address cannot be had; nothing is left bound then.
+    /// Where an address cannot be had, or the web configuration cannot be used; nothing is left bound then.
     pub async fn start(config: Config, telemetry: Telemetry) -> Result<Running, StartError> {
         let listen = Listener::bind("listen", config.listen)?;
         let metrics = Listener::bind("metrics", config.metrics)?;
@@ -96,6 +101,7 @@ impl Gateway {
             .transpose()?;
         raise_descriptor_limit();
         let builder = Builder::new(&config);
+        let protection = Protection::open(config.web_config_file.as_deref(), &builder.ledger)?;
         let console = builder.console(config.console, telemetry.console)?;
         let addresses = [Some(&listen), Some(&metrics), admin.as_ref()]
             .map(|listener| listener.map(|listener| listener.address));
@@ -108,15 +114,20 @@ impl Gateway {
         let reserve = Arc::new(Reserve::new());
         let operated = |listener: &Listener| {
             let reserve = Some(Arc::clone(&reserve));
-            builder.server(listener, OPERATOR_LIMITS, &operators, reserve)
+            Server {
+                protection: protection.clone(),
+                ..builder.server(listener, OPERATOR_LIMITS, &operators, reserve)
+            }
         };
         let server = operated(&metrics);
         let handler = MetricsListener::new(&page, &builder.gate, &clients.drain);
+        let handler = Guarded::new(&protection, handler);
         let mut others = vec![builder.run(server.serve(metrics, handler))];
         if let Some(admin) = admin {
             let server = operated(&admin);
             let drills = config.admin_drills.then(|| Arc::clone(&builder.drills));
             let handler = Admin::new(&builder.ledger, &telemetry.tasks, drills);
+            let handler = Guarded::new(&protection, handler);
             others.push(builder.run(server.serve(admin, handler)));
         }
         let upkeep = std::iter::once(builder.run(keep_up(page, reserve)));
@@ -289,6 +300,7 @@ impl Builder {
             limits,
             ledger: self.ledger.clone(),
             reserve,
+            protection: Protection::none(),
             drain: stage.drain.clone(),
             cut: stage.cut.clone(),
         }

@@ -24,6 +24,7 @@ use resource_ledger::{ConnectionTaskOutcome, Labels, Ledger, TaskSet};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use web_config::{AcceptError, Protection};
 
 use super::client::{Client, ClientIo};
 use super::descriptors::{Reserve, is_exhausted};
@@ -114,6 +115,8 @@ pub(crate) struct Server {
     pub(crate) meters: ListenerMeters,
     /// Descriptors that this listener may use up to accept at the limit.
     pub(crate) reserve: Option<Arc<Reserve>>,
+    /// What is demanded of those who connect.
+    pub(crate) protection: Protection,
     /// No more connections, no more requests on those that are there.
     pub(crate) drain: CancellationToken,
     /// No more patience with those that are still there.
@@ -212,7 +215,6 @@ impl Server {
         client: Client,
         handler: H,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let io = TokioIo::new(ClientIo::new(stream, client.clone()));
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -223,7 +225,20 @@ impl Server {
         let drain = self.drain.clone();
         let cut = client.cut().clone();
         let meters = self.meters.clone();
+        let protection = self.protection.clone();
         async move {
+            let stream = match protection.accept(stream).await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    if matches!(error, AcceptError::TooSlow) {
+                        meters.timed_out();
+                    }
+                    let peer = client.peer();
+                    tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a client was not let in");
+                    return;
+                }
+            };
+            let io = TokioIo::new(ClientIo::new(stream, client.clone()));
             let service = service_fn(|request: Request<Incoming>| {
                 let (handler, client, drain) = (handler.clone(), client.clone(), drain.clone());
                 async move {

@@ -4,6 +4,7 @@ mod binary;
 mod clients;
 mod descriptors;
 mod listeners;
+mod protected;
 mod requests;
 mod shutdown;
 mod support;

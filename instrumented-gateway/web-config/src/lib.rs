@@ -1,0 +1,25 @@
+//! What a listener demands of those who connect: TLS, a client's certificate, a password; and what it tells browsers.
+//!
+//! The file is the web configuration of Prometheus' exporters (exporter-toolkit, `docs/web-configuration.md`), so that
+//! one file serves a whole host. A key of it that cannot be honoured is a mistake with its line, and never ignored:
+//! somebody relies on it. The file and the certificates that it names are read again when they change; what is broken
+//! then is told and the former stays in force, and no change lifts a protection without a restart.
+//!
+//! # Layout
+//! - [`protection`]: what is in force on a listener; connections and requests pass through it
+//! - [`connection`]: a connection with or without TLS, from its first byte on
+//! - [`settings`]: what a file says
+//! - [`tls`]: whom the listener shows itself as, and whom it asks for a certificate
+//! - [`users`]: names and passwords
+//! - [`watched`]: files, and whether they have changed
+
+pub mod connection;
+pub mod protection;
+pub mod settings;
+mod tls;
+mod users;
+mod watched;
+
+pub use connection::{AcceptError, Connection};
+pub use protection::{Protection, Unauthorized};
+pub use settings::WebConfigError;
