@@ -1,14 +1,17 @@
 //! The catalogue: which series are levels that must not grow for ever, and which others explain them.
 //!
 //! A metric family is known by its name alone; what is not known here is parsed and dropped without being stored, so
-//! that a target of a thousand series costs as much as the dozen that matter. What is known without configuration is
-//! the table in `catalogue/table.rs`; `signals` of the configuration adds levels to it and can change nothing that is there.
+//! that a target of a thousand series costs as much as the dozen that matter. The levels that are known without
+//! configuration stand in `catalogue/catalogue.yml`; `signals` of the configuration adds to them and can change nothing
+//! that is there.
 
+mod file;
 mod table;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use crate::catalogue::file::File;
 use crate::labels::Labels;
 
 pub(crate) use table::CLOSED;
@@ -56,6 +59,8 @@ pub enum Exact {
 pub struct LevelSpec {
     /// The metric family.
     pub signal: Arc<str>,
+    /// Which programs expose it, for people.
+    pub program: Arc<str>,
     /// What one of it is, in the plural, such as `descriptors` or `bytes`.
     pub unit: Arc<str>,
     /// Whether only whole numbers occur.
@@ -64,6 +69,8 @@ pub struct LevelSpec {
     pub absolute_floor: f64,
     /// Growth smaller than this share of the level from which it grew is never a leak.
     pub relative_floor: f64,
+    /// Which of its series are judged: those that meet all of these.
+    pub only: Arc<[Only]>,
     /// Where the level is exhausted, if that is known.
     pub limit: Option<Limit>,
     /// Counters of load, the best first: the first that the target exposes counts, the others are not added to it.
@@ -71,6 +78,15 @@ pub struct LevelSpec {
     pub load: Arc<[Arc<str>]>,
     /// What the on-call engineer does first.
     pub first_action: Arc<str>,
+}
+
+/// A label that a series must have with one of some values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Only {
+    /// The label.
+    pub label: Arc<str>,
+    /// The values; an empty one is met by a series without the label.
+    pub values: Arc<[Arc<str>]>,
 }
 
 /// Where a level is exhausted.
@@ -95,28 +111,33 @@ struct Family {
     first_action: Arc<str>,
 }
 
+/// What is known without configuration, as it was written down.
+static FILE: LazyLock<File> = LazyLock::new(File::built_in);
+
 /// Resources of a ledger whose entries live as long as they please: tasks of connections and of the service itself.
 const UNJUDGED_RESOURCES: [&str; 2] = ["connection_task", "service_task"];
 
 impl Catalogue {
     /// What is known without configuration.
     pub fn built_in() -> Self {
-        let mut catalogue = Self {
-            families: table::FAMILIES
-                .iter()
-                .map(|row| (Arc::from(row.name), row.family()))
-                .collect(),
-        };
-        let load = Self::default_load();
-        for row in table::LEVELS {
-            catalogue.insert(row.level(&load));
-        }
-        catalogue
+        static BUILT_IN: LazyLock<Catalogue> = LazyLock::new(|| {
+            let mut catalogue = Catalogue {
+                families: table::FAMILIES
+                    .iter()
+                    .map(|row| (Arc::from(row.name), row.family()))
+                    .collect(),
+            };
+            for level in FILE.levels() {
+                catalogue.insert(level);
+            }
+            catalogue
+        });
+        BUILT_IN.clone()
     }
 
     /// The counters of load of a signal that names none of its own, the best first.
     pub fn default_load() -> Arc<[Arc<str>]> {
-        table::LOAD.iter().map(|name| Arc::from(*name)).collect()
+        FILE.load.iter().map(|name| Arc::from(&**name)).collect()
     }
 
     /// Adds a level, with its limit and its load counters.
@@ -187,7 +208,11 @@ impl Catalogue {
             && labels
                 .get("resource")
                 .is_some_and(|resource| UNJUDGED_RESOURCES.contains(&resource));
-        (!unjudged).then(|| family.role.clone())
+        let unwanted = match &family.role {
+            Role::Level(level) => !level.judges(labels),
+            _ => false,
+        };
+        (!unjudged && !unwanted).then(|| family.role.clone())
     }
 
     /// Whether this family can leak, and so carry an alert.
@@ -234,6 +259,14 @@ impl Default for Catalogue {
 }
 
 impl LevelSpec {
+    /// Whether the series with these labels is one that is judged.
+    pub fn judges(&self, labels: &Labels) -> bool {
+        self.only.iter().all(|only| {
+            let value = labels.get(&only.label).unwrap_or_default();
+            only.values.iter().any(|wanted| **wanted == *value)
+        })
+    }
+
     fn limit_family(&self) -> Option<&Arc<str>> {
         match &self.limit {
             Some(Limit::Family(name)) => Some(name),

@@ -3,6 +3,7 @@
 mod audit;
 mod moment;
 mod replay;
+mod signals;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 pub use audit::AuditOptions;
 pub use moment::{EmptySpan, Moment, MomentError};
 pub use replay::ReplayOptions;
+pub use signals::{SignalsError, SignalsOptions, signals};
 
 /// Watches services with a Prometheus endpoint and pages when something they hold grows without bound.
 #[derive(Debug, Parser)]
@@ -47,6 +49,9 @@ pub enum Action {
     /// Judges the history of a whole fleet in a store of Prometheus' kind, and grades the judgement against the deaths in
     /// it, before anything is installed. Reads only, four questions at a time.
     Audit(AuditOptions),
+    /// Prints what is known to leak: the levels of the catalogue with their units, floors, limits and first actions, or
+    /// which of them a target's exposition meets.
+    Signals(SignalsOptions),
     /// Reports every mistake in a configuration, each with its key and line, and exits 64 if there is one. Binds and
     /// sends nothing.
     Check {

@@ -109,6 +109,12 @@ impl Labels {
         other.pairs.iter().chain(&*self.pairs).cloned().collect()
     }
 
+    /// Whether every label that both have has the same value in both.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        self.iter()
+            .all(|(name, value)| other.get(name).is_none_or(|own| own == value))
+    }
+
     /// Whether every label of `other` is here with the same value.
     pub fn includes(&self, other: &Self) -> bool {
         other

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use leak_agent::agent::Agent;
 use leak_agent::audit::AuditError;
-use leak_agent::command::{Action, CommandLine, LogFormat, ReplayOptions};
+use leak_agent::command::{
+    self, Action, CommandLine, LogFormat, ReplayOptions, SignalsError, SignalsOptions,
+};
 use leak_agent::config::{Config, ConfigError};
 use leak_agent::replay::ReplayError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
             done => done.map(drop),
         },
         Action::Audit(options) => leak_agent::audit::run(options).map_err(Into::into),
+        Action::Signals(options) => signals(options),
         Action::Check { config } => check(config),
         Action::Run { config, log_format } => run(config, *log_format),
     };
@@ -43,8 +46,17 @@ fn main() -> ExitCode {
             .is_some_and(ReplayError::is_usage)
         || error
             .downcast_ref::<AuditError>()
-            .is_some_and(AuditError::is_usage);
+            .is_some_and(AuditError::is_usage)
+        || matches!(
+            error.downcast_ref::<SignalsError>(),
+            Some(SignalsError::Config(_))
+        );
     ExitCode::from(if is_usage { USAGE } else { 1 })
+}
+
+fn signals(options: &SignalsOptions) -> anyhow::Result<()> {
+    print!("{}", command::signals(options)?);
+    Ok(())
 }
 
 fn check(path: &Path) -> anyhow::Result<()> {

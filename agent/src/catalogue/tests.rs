@@ -64,6 +64,124 @@ fn a_go_program_is_known() {
 }
 
 #[test]
+fn a_python_program_is_known() {
+    // prometheus_client 0.26 on Python 3.11.
+    check(
+        include_str!("recorded/prometheus_client.txt"),
+        expect![[r#"
+        process_resident_memory_bytes{}: level in bytes
+        process_start_time_seconds{}: StartTime
+        process_open_fds{}: level in descriptors
+        process_max_fds{}: Limit("process_open_fds")
+    "#]],
+    );
+}
+
+#[test]
+fn a_node_program_is_known() {
+    // prom-client 15.1 on Node.js 20.
+    check(
+        include_str!("recorded/prom_client.txt"),
+        expect![[r#"
+        process_start_time_seconds{}: StartTime
+        process_resident_memory_bytes{}: level in bytes
+        process_open_fds{}: level in descriptors
+        process_max_fds{}: Limit("process_open_fds")
+        nodejs_active_handles_total{}: level in handles
+        nodejs_active_requests_total{}: level in requests
+        nodejs_heap_size_used_bytes{}: level in bytes
+        nodejs_external_memory_bytes{}: level in bytes
+    "#]],
+    );
+}
+
+#[test]
+fn nginx_is_known() {
+    // nginx-prometheus-exporter 0.11 before nginx 1.22.
+    check(
+        include_str!("recorded/nginx_exporter.txt"),
+        expect![[r#"
+        nginx_connections_active{}: level in connections
+        nginx_connections_writing{}: level in connections
+        nginx_http_requests_total{}: Load
+    "#]],
+    );
+}
+
+#[test]
+fn haproxy_is_known() {
+    // HAProxy 2.6, its own exporter, one backend.
+    expect![[r#"
+        haproxy_backend_current_queue: level in waiters (1)
+        haproxy_backend_current_sessions: level in sessions (1)
+        haproxy_frontend_current_sessions: level in sessions (2)
+        haproxy_frontend_http_requests_total: Load (2)
+        haproxy_frontend_limit_sessions: Limit("haproxy_frontend_current_sessions") (2)
+        haproxy_process_current_connections: level in connections (1)
+        haproxy_process_max_connections: Limit("haproxy_process_current_connections") (1)
+        haproxy_process_pool_used_bytes: level in bytes (1)
+        haproxy_process_requests_total: Load (1)
+    "#]]
+    .assert_eq(&families(include_str!("recorded/haproxy.txt")));
+}
+
+#[test]
+fn envoy_is_known() {
+    // Envoy 1.40, `usedonly`, one cluster.
+    expect![[r#"
+        envoy_cluster_upstream_cx_active: level in connections (1)
+        envoy_cluster_upstream_rq_active: level in requests (1)
+        envoy_cluster_upstream_rq_pending_active: level in waiters (1)
+        envoy_cluster_upstream_rq_total: Load (1)
+        envoy_http_downstream_cx_active: level in connections (2)
+        envoy_http_downstream_rq_active: level in requests (2)
+        envoy_http_downstream_rq_total: Load (2)
+        envoy_server_memory_allocated: level in bytes (1)
+    "#]]
+    .assert_eq(&families(include_str!("recorded/envoy.txt")));
+}
+
+#[test]
+fn postgresql_is_known() {
+    // postgres_exporter 0.11 before PostgreSQL 15, without most of pg_settings_.
+    expect![[r#"
+        go_goroutines: level in goroutines (1)
+        pg_settings_max_connections: Limit("pg_stat_activity_count") (1)
+        pg_stat_activity_count: level in connections (9)
+        pg_stat_database_xact_commit: Load (4)
+        process_max_fds: Limit("process_open_fds") (1)
+        process_open_fds: level in descriptors (1)
+        process_resident_memory_bytes: level in bytes (1)
+        process_start_time_seconds: StartTime (1)
+    "#]]
+    .assert_eq(&families(include_str!("recorded/postgres_exporter.txt")));
+}
+
+#[test]
+fn a_host_is_known() {
+    // node_exporter 1.5, the families that could matter.
+    expect![[r#"
+        go_goroutines: level in goroutines (1)
+        node_filefd_allocated: level in descriptors (1)
+        node_filefd_maximum: Limit("node_filefd_allocated") (1)
+        node_memory_AnonPages_bytes: level in bytes (1)
+        node_memory_MemTotal_bytes: Limit("node_memory_AnonPages_bytes") (1)
+        node_memory_SUnreclaim_bytes: level in bytes (1)
+        node_nf_conntrack_entries: level in entries (1)
+        node_nf_conntrack_entries_limit: Limit("node_nf_conntrack_entries") (1)
+        node_processes_max_threads: Limit("node_processes_threads") (1)
+        node_processes_threads: level in threads (1)
+        node_sockstat_TCP_alloc: level in sockets (1)
+        node_sockstat_sockets_used: level in sockets (1)
+        process_max_fds: Limit("process_open_fds") (1)
+        process_open_fds: level in descriptors (1)
+        process_resident_memory_bytes: level in bytes (1)
+        process_start_time_seconds: StartTime (1)
+    "#]]
+    .assert_eq(&families(include_str!("recorded/node_exporter.txt")));
+}
+
+#[test]
 fn the_gateway_is_known() {
     // Three requests each to a proxy route, a fan-out route and no route.
     let recorded = include_str!("recorded/instrumented_gateway.txt");
@@ -198,6 +316,8 @@ fn names_are_told_apart_whole() {
 fn an_addition_changes_nothing_that_is_there() {
     let level = |signal: &str, limit: Option<Limit>, load: &[&str]| LevelSpec {
         signal: Arc::from(signal),
+        program: Arc::from("a test"),
+        only: Arc::from([]),
         unit: Arc::from("things"),
         integer: true,
         absolute_floor: 1.0,

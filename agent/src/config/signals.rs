@@ -5,8 +5,8 @@ use std::sync::Arc;
 use checked_yaml::{Fields, Mistakes, Node};
 
 use super::read::{boolean, items, positive_number, text};
-use crate::catalogue::{Catalogue, LevelSpec, Limit};
-use crate::labels::is_metric_name;
+use crate::catalogue::{Catalogue, LevelSpec, Limit, Only};
+use crate::labels::{is_label_name, is_metric_name};
 
 /// A quarter more than before is worth a look whatever is counted; the absolute floor depends on the unit.
 const RELATIVE_FLOOR: f64 = 0.25;
@@ -48,6 +48,9 @@ fn level(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> Option<LevelSpec> 
         Some(node) => positive_number(node, mistakes),
         None => Some(RELATIVE_FLOOR),
     };
+    let only = fields
+        .optional("only")
+        .map_or_else(|| Arc::from([]), |node| only(node, mistakes));
     let limit = fields
         .optional("limit")
         .and_then(|node| limit(node, mistakes));
@@ -65,14 +68,37 @@ fn level(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> Option<LevelSpec> 
     );
     Some(LevelSpec {
         signal: signal?,
+        program: Arc::from("signals of the configuration"),
         unit: Arc::from(unit?),
         integer,
         absolute_floor: absolute_floor?,
         relative_floor: relative_floor?,
+        only,
         limit,
         load,
         first_action,
     })
+}
+
+/// Labels, each with a value or a list of values.
+fn only(node: &Node, mistakes: &mut Mistakes) -> Arc<[Only]> {
+    let mut all = Vec::new();
+    for (label, values) in node.entries(mistakes) {
+        if !is_label_name(label) {
+            values.reject(mistakes, format!("`{label}` is no label name"));
+            continue;
+        }
+        let values: Arc<[Arc<str>]> = values
+            .items(mistakes)
+            .iter()
+            .filter_map(|value| value.text(mistakes).map(Arc::from))
+            .collect();
+        all.push(Only {
+            label: Arc::from(&**label),
+            values,
+        });
+    }
+    all.into()
 }
 
 /// A number, or the name of the family that holds it.

@@ -2,6 +2,7 @@
 
 pub(crate) mod drills;
 mod laws;
+mod limits;
 mod process;
 mod restarts;
 mod terms;

@@ -26,7 +26,7 @@ const MISTAKEN: &str = "global: { scrape_interval: soon }
 scrape_configs:
   - job_name: a
     static_configs: [{ targets: [\"127.0.0.1:1\"] }]
-    bearer_token_file: /secret
+    consul_sd_configs: []
 web: { listen: nowhere }
 ";
 
@@ -72,7 +72,7 @@ fn every_mistake_is_told_at_once_and_nothing_runs() {
         let told = text(&output.stderr);
         for expected in [
             "line 1: global.scrape_interval",
-            "line 5: scrape_configs[0].bearer_token_file",
+            "line 5: scrape_configs[0].consul_sd_configs",
             "line 6: web.listen",
         ] {
             assert!(

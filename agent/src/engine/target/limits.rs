@@ -25,7 +25,7 @@ impl TargetState {
             Some(Some(Limit::Value(limit))) => Some((Arc::clone(&series.signal), *limit)),
             Some(Some(Limit::Family(_))) => self
                 .reading
-                .limit(&series.signal)
+                .limit(&series.signal, &series.labels)
                 .map(|limit| (Arc::clone(&series.signal), limit)),
             _ => None,
         }

@@ -22,8 +22,8 @@ pub(super) struct Reading {
     pub(super) opened: BTreeMap<(Arc<str>, Option<Arc<str>>), f64>,
     /// Counters of load, each summed over its series.
     pub(super) loads: Vec<(Arc<str>, f64)>,
-    /// By signal: its limit.
-    pub(super) limits: Vec<(Arc<str>, f64)>,
+    /// By signal: its limits, each with its labels.
+    pub(super) limits: Vec<(Arc<str>, Labels, f64)>,
     pub(super) upstreams: BTreeMap<Arc<str>, Readings>,
 }
 
@@ -54,10 +54,11 @@ impl Reading {
         found.map(|(_, total)| *total)
     }
 
-    /// The limit of a signal.
-    pub(super) fn limit(&self, signal: &str) -> Option<f64> {
-        let found = self.limits.iter().rev().find(|(own, _)| **own == *signal);
-        found.map(|(_, limit)| *limit)
+    /// The limit of a series: the lowest of those of its signal that have the same values of the labels that both have.
+    pub(super) fn limit(&self, signal: &str, labels: &Labels) -> Option<f64> {
+        let of_signal = self.limits.iter().filter(|(own, _, _)| **own == *signal);
+        let own = of_signal.filter(|(_, limits, _)| limits.agrees_with(labels));
+        own.map(|(_, _, limit)| *limit).min_by(f64::total_cmp)
     }
 
     fn add_load(&mut self, name: &Arc<str>, value: f64) {
@@ -73,7 +74,11 @@ impl Reading {
             Role::StartTime => self.start = Some(Timestamp::from_seconds(value)),
             Role::Opened => self.add_opened(sample),
             Role::Closed => self.add_closed(sample),
-            Role::Limit(signal) => self.limits.push((Arc::clone(signal), value)),
+            // Programs say by zero or less that there is no limit.
+            Role::Limit(signal) if value > 0.0 => {
+                self.limits
+                    .push((Arc::clone(signal), sample.labels.clone(), value));
+            }
             Role::Load => self.add_load(&sample.name, value),
             Role::UpstreamResult => {
                 if let Some(upstream) = self.upstream(sample) {
@@ -100,7 +105,7 @@ impl Reading {
                     *upstream.idle.get_or_insert(0.0) += value;
                 }
             }
-            Role::OldestAge | Role::Exact(_) | Role::Level(_) => {}
+            Role::Limit(_) | Role::OldestAge | Role::Exact(_) | Role::Level(_) => {}
         }
     }
 
