@@ -215,7 +215,7 @@ impl Parser {
     fn diagnose(&self, problem: ParseProblem, offset: usize, line: &str) -> ParseError {
         let (problem, offset) = match line.as_bytes()[0] {
             b'<' if self.samples == 0 => (ParseProblem::Html, 0),
-            b'{' | b'[' if self.samples == 0 => (ParseProblem::Json, 0),
+            b'{' | b'[' if self.samples == 0 && begins_json(line) => (ParseProblem::Json, 0),
             _ => (problem, offset),
         };
         let bad = line.get(offset..).unwrap_or_default();
@@ -224,10 +224,21 @@ impl Parser {
 
     fn error(&self, problem: ParseProblem, near: &[u8]) -> ParseError {
         ParseError {
-            line: self.lines,
+            // Of an empty body nothing was begun.
+            line: self.lines.max(1),
             problem,
             excerpt: error::excerpt(near),
         }
+    }
+}
+
+/// Whether what follows a bracket could follow it in JSON, but not in an exposition that leaves out the name.
+fn begins_json(line: &str) -> bool {
+    let rest = line[1..].trim_start();
+    let ends_text = |rest: &str| rest.starts_with([':', ' ', ',', ']', '}']);
+    match rest.strip_prefix('"') {
+        Some(text) => text.split_once('"').is_none_or(|(_, rest)| ends_text(rest)),
+        None => rest.is_empty() || !rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'),
     }
 }
 

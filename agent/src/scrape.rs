@@ -241,6 +241,13 @@ async fn beat(
     }
 }
 
+/// Scrapes a target once, beside any scraper.
+pub async fn once(target: &Arc<Target>, catalogue: &Arc<Catalogue>) -> Scrape {
+    let client = HttpClient::new(target.settings.http.clone(), 0);
+    let mut watched = Watched::new(Arc::clone(target), Arc::clone(catalogue));
+    scrape(&client, target, &mut watched).await
+}
+
 /// A scrape that was not even tried.
 fn refused(target: &Arc<Target>, error: ScrapeError) -> Scrape {
     Scrape {

@@ -1,9 +1,11 @@
 //! Why there is no response, in one sentence, without a secret in it.
 
 use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 
 use reqwest::Url;
+use rustls::{AlertDescription, CertificateError};
 
 use crate::excerpt::excerpt;
 
@@ -58,12 +60,67 @@ pub enum HttpError {
 
 impl HttpError {
     pub(super) fn of(error: &reqwest::Error) -> Self {
-        let cause = innermost(error);
+        let tls = chain(error).find_map(tls_error).map(tls_reason);
+        let cause = tls.unwrap_or_else(|| innermost(error));
         if error.is_connect() {
             Self::NoConnection(cause)
         } else {
             Self::Broken(cause)
         }
+    }
+}
+
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+/// What rustls says, which an error of IO holds without being caused by it.
+fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    let inner = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    match inner {
+        Some(inner) => inner.downcast_ref().or_else(|| tls_error(inner)),
+        None => error.downcast_ref(),
+    }
+}
+
+/// What went wrong with TLS, and which key puts it right.
+fn tls_reason(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            // The latter where two authorities have the same name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "nobody who is trusted here signed the server's certificate (tls_config.ca_file)"
+                    .to_owned()
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "the server's certificate has expired".to_owned()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "the server's certificate is not valid yet".to_owned()
+            }
+            CertificateError::NotValidForNameContext { expected, .. } => format!(
+                "the server's certificate is not for {} (tls_config.server_name)",
+                excerpt(&expected.to_str(), EXCERPT_CHARACTERS)
+            ),
+            other => excerpt(
+                &format!("the server's certificate cannot be trusted: {other}"),
+                EXCERPT_CHARACTERS,
+            ),
+        },
+        rustls::Error::InvalidMessage(_) => {
+            "the other side does not speak TLS; is `scheme` right?".to_owned()
+        }
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
+        ) => "the server wants another certificate of ours (tls_config.cert_file)".to_owned(),
+        other => excerpt(&format!("TLS: {other}"), EXCERPT_CHARACTERS),
     }
 }
 

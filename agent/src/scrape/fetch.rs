@@ -2,6 +2,7 @@
 
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue,
+    TRANSFER_ENCODING,
 };
 use reqwest::{Response, StatusCode, Url};
 
@@ -49,6 +50,7 @@ pub(super) async fn fetch(
     let limits = &target.settings.limits;
     let mut response = request(client, target).await?;
     *stage = Stage::Body;
+    refuse_unknown_transfer(&response)?;
     let (format, warning) = format(&response, target.settings.fallback_protocol);
     let encoding = encoding(&response)?;
     if let (Encoding::Identity, Some(length), Some(limit)) =
@@ -158,6 +160,18 @@ fn format(response: &Response, fallback: Option<ScrapeProtocol>) -> (Format, Opt
             excerpt(&value)
         );
         (Format::Text, Some(warning))
+    }
+}
+
+/// RFC 9112, 6.1: chunked is what every client knows. hyper would read the bytes of any other as they come.
+fn refuse_unknown_transfer(response: &Response) -> Result<(), ScrapeError> {
+    let mut encodings = response.headers().get_all(TRANSFER_ENCODING).iter();
+    match encodings.find(|value| !value.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        None => Ok(()),
+        Some(value) => {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            Err(ScrapeError::Encoding(format!("`{}`", excerpt(&value))))
+        }
     }
 }
 

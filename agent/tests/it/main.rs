@@ -4,6 +4,8 @@
 mod command_line;
 mod demo;
 mod fuzz_seeds;
+mod hostile;
+mod http_client;
 mod interface;
 mod life;
 mod peers;
@@ -11,3 +13,4 @@ mod protected;
 mod replay;
 mod target;
 mod tidy;
+mod wire;
