@@ -175,7 +175,7 @@ fn open_metrics_without_its_end_is_cut_off() {
     open_metrics(
         "",
         expect![[r#"
-        error: line 0: the body ends without `# EOF`: it was cut off
+        error: line 1: the body ends without `# EOF`: it was cut off
     "#]],
     );
     open_metrics(

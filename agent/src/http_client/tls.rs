@@ -7,8 +7,10 @@
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -69,8 +71,8 @@ fn verifier(
             .supported_schemes();
         return Ok(Arc::new(Anybody(schemes)));
     }
-    let (roots, pinned) = match &settings.authorities {
-        None => (system_roots(), Vec::new()),
+    let (trusted, pinned) = match &settings.authorities {
+        None => (Trusted::System, Vec::new()),
         Some(source) => {
             let certificates = certificates("ca", source)?;
             let mut roots = RootCertStore::empty();
@@ -78,7 +80,8 @@ fn verifier(
                 let added = roots.add(certificate.clone());
                 added.map_err(|error| broken("ca", source, &error.to_string()))?;
             }
-            (Arc::new(roots), certificates)
+            let webpki = webpki(roots).map_err(|error| broken("ca", source, &error.to_string()))?;
+            (Trusted::Configured(webpki), certificates)
         }
     };
     let name = match &settings.server_name {
@@ -88,29 +91,33 @@ fn verifier(
                 .map_err(|_| HttpError::Tls(format!("server_name: `{name}` is not a name")))?,
         ),
     };
-    let webpki = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
-        .build()
-        .map_err(|error| {
-            HttpError::Tls(format!(
-                "there is nobody to trust ({error}): install ca-certificates, or set tls_config.ca_file"
-            ))
-        })?;
     Ok(Arc::new(Verifier {
-        webpki,
+        trusted,
         pinned,
         name,
+        algorithms: provider.signature_verification_algorithms,
     }))
 }
 
-/// The authorities that the system trusts, read once.
-fn system_roots() -> Arc<RootCertStore> {
-    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+fn webpki(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
+    let provider = Arc::new(ring::default_provider());
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()
+}
+
+/// Whoever the system trusts, read once and when the first server shows a certificate: most agents never meet one.
+fn system() -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
+    static SYSTEM: OnceLock<Option<Arc<WebPkiServerVerifier>>> = OnceLock::new();
     let read = || {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Arc::new(roots)
+        webpki(roots).ok()
     };
-    Arc::clone(ROOTS.get_or_init(read))
+    SYSTEM.get_or_init(read).clone().ok_or_else(|| {
+        rustls::Error::General(
+            "the system trusts nobody: install ca-certificates, or set tls_config.ca_file"
+                .to_owned(),
+        )
+    })
 }
 
 fn pem(key: &'static str, source: &SecretSource) -> Result<Secret, HttpError> {
@@ -163,10 +170,18 @@ fn broken(key: &'static str, source: &SecretSource, reason: &str) -> HttpError {
     }
 }
 
+/// Whose signature counts.
+#[derive(Debug)]
+enum Trusted {
+    System,
+    Configured(Arc<WebPkiServerVerifier>),
+}
+
 /// webpki, under the configured name, and with a server that shows its own authority.
 #[derive(Debug)]
 struct Verifier {
-    webpki: Arc<WebPkiServerVerifier>,
+    trusted: Trusted,
+    algorithms: WebPkiSupportedAlgorithms,
     /// The configured authorities.
     pinned: Vec<CertificateDer<'static>>,
     /// Instead of the host's.
@@ -183,9 +198,12 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let name = self.name.as_ref().unwrap_or(server_name);
+        let webpki = match &self.trusted {
+            Trusted::System => system()?,
+            Trusted::Configured(webpki) => Arc::clone(webpki),
+        };
         let verified =
-            self.webpki
-                .verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
+            webpki.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
         match verified {
             // webpki looks at the time before it looks at what a certificate is for.
             Err(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(error)))
@@ -204,7 +222,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -213,11 +231,11 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
