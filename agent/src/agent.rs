@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::engine::{Engine, Saved};
 use crate::notify::{Notifier, NotifyError};
 use crate::scrape::Scraper;
+use crate::source::{SourceError, Sources};
 use crate::state::{SetAside, StateError, Store};
 use crate::web;
 use crate::witness::{Witness, WitnessError};
@@ -51,6 +52,9 @@ pub enum StartError {
     /// The state cannot be used.
     #[error("the agent's state cannot be used")]
     State(#[from] StateError),
+    /// A source cannot be asked.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// No HTTP client can be made for Alertmanagers.
     #[error(transparent)]
     Notify(#[from] NotifyError),
@@ -105,6 +109,7 @@ impl Agent {
         let external_labels = config.global.external_labels.clone();
         let mut scraper = Scraper::new(catalogue, external_labels, scraped, &ledger);
         scraper.set_targets(&targets);
+        let sources = Sources::start(&config, &engine, &ledger, started_at)?;
         let notifier = Notifier::start(&config.alerting.alertmanagers, &ledger)?;
         let (reader, readers) = reader::channel(READERS_WAITING);
         let shutdown = CancellationToken::new();
@@ -119,6 +124,7 @@ impl Agent {
             notifier,
             scrapes,
             scraper,
+            sources,
             readers,
             started_at,
             ledger: ledger.clone(),
@@ -133,7 +139,7 @@ impl Agent {
             shutdown: shutdown.clone(),
         };
         let interface = interface.serve(listener);
-        tracing::info!(%web, targets = targets.len(), dry_run = config.alerting.dry_run, "the agent watches");
+        tracing::info!(%web, targets = targets.len(), sources = config.sources.len(), dry_run = config.alerting.dry_run, "the agent watches");
         let ended = CancellationToken::new();
         let guard = ended.clone().drop_guard();
         let event_loop = async move {

@@ -13,6 +13,7 @@ mod overrides;
 mod prometheus_keys;
 mod read;
 mod signals;
+mod sources;
 mod url_template;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,6 +26,7 @@ use leak_detect::Timestamp;
 
 use crate::catalogue::{Catalogue, LevelSpec};
 use crate::discovery::{JobTemplate, Target};
+use crate::http_client::HttpSettings;
 use crate::labels::Labels;
 
 pub use url_template::{UrlTemplate, UrlTemplateError};
@@ -36,6 +38,8 @@ pub struct Config {
     pub global: Global,
     /// `scrape_configs`, in their order.
     pub jobs: Vec<Job>,
+    /// `sources`, in their order.
+    pub sources: Vec<Source>,
     /// `alerting`.
     pub alerting: Alerting,
     /// `overrides`, in their order; the first that matches counts.
@@ -72,6 +76,38 @@ pub struct Job {
     pub template: JobTemplate,
     /// The targets of its `static_configs`.
     pub targets: Vec<Arc<Target>>,
+}
+
+/// One of `sources`: a store of Prometheus' kind that is queried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// `name`: in metrics, logs and the state; host and port of the URL unless set.
+    pub name: Arc<str>,
+    /// `url`: with path prefix, without `/api/v1` and without a final slash.
+    pub url: Arc<str>,
+    /// `tenant`: the header `X-Scope-OrgID`.
+    pub tenant: Option<Arc<str>>,
+    /// `match`: only series that meet these matchers, as they stand between the braces of a selector.
+    pub matchers: Option<Arc<str>>,
+    /// `lookback`: how much history is read at the start where no state tells what came before; 14 d, zero for none.
+    pub lookback: Duration,
+    /// `step`: how densely it is read; 5 min.
+    pub step: Duration,
+    /// `query_offset`: an evaluation sees what was measured up to so long before it; a third of the evaluation interval,
+    /// at most 10 s, unless set.
+    pub query_offset: Option<Duration>,
+    /// `timeout` of one question; 2 min.
+    pub timeout: Duration,
+    /// `concurrency`: questions at once; 4, which is also the most.
+    pub concurrency: usize,
+    /// `series_limit`: series in all; 400,000. Those above are dropped and told.
+    pub series_limit: usize,
+    /// `sample_limit`: samples of one answer; 20,000,000.
+    pub sample_limit: usize,
+    /// `body_size_limit`: bytes of one answer, decompressed; 256 MiB.
+    pub body_size_limit: usize,
+    /// Prometheus' client settings: who asks, over which TLS, through which proxy.
+    pub http: HttpSettings,
 }
 
 /// Who is told, when and in which words.
@@ -277,6 +313,29 @@ impl Config {
             .iter()
             .flat_map(|job| job.targets.iter().cloned())
             .collect()
+    }
+}
+
+impl Source {
+    /// A source with every default.
+    pub fn at(url: Arc<str>) -> Self {
+        let rest = url.split_once("://").map_or(&*url, |(_, rest)| rest);
+        let host = rest.split('/').next().unwrap_or_default();
+        Self {
+            name: Arc::from(host),
+            url,
+            tenant: None,
+            matchers: None,
+            lookback: Duration::from_secs(14 * 86_400),
+            step: Duration::from_secs(300),
+            query_offset: None,
+            timeout: Duration::from_secs(120),
+            concurrency: 4,
+            series_limit: 400_000,
+            sample_limit: 20_000_000,
+            body_size_limit: 256 << 20,
+            http: HttpSettings::default(),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod saved;
 mod series;
 mod siblings;
 mod sightings;
+mod stored;
 mod target;
 mod traffic;
 mod trailing;
@@ -71,6 +72,12 @@ pub struct Engine {
     overrides: Overrides,
     overrides_in_force: usize,
     targets: Roster,
+    /// What was stored of targets and workloads that are not known yet, by what it was stored as.
+    pending: BTreeMap<String, SavedTarget>,
+    /// Since when the first of them has been waited for.
+    pending_since: Option<Timestamp>,
+    /// Up to when each source was read.
+    read_until: BTreeMap<String, Timestamp>,
     /// What the lives and instances of each workload say together.
     comparison: Comparison,
     /// Series watched, of all targets.
@@ -119,6 +126,9 @@ impl Engine {
             overrides_in_force: overrides.in_force(now),
             overrides,
             targets: Roster::default(),
+            pending: BTreeMap::new(),
+            pending_since: None,
+            read_until: BTreeMap::new(),
             comparison: Comparison::default(),
             watched: 0,
             book: Book::new(
@@ -142,15 +152,9 @@ impl Engine {
             alert_changes: 0,
             batch: Vec::new(),
         };
+        engine.take_saved(detectors.targets);
         for target in targets {
             engine.list(target);
-        }
-        for saved in detectors.targets {
-            if Comparison::stored_workload(&saved).is_some() {
-                engine.comparison.restore(saved, &engine.targets);
-            } else if let Some(state) = engine.targets.get_mut(&saved.target) {
-                state.restore(saved, now);
-            }
         }
         engine
     }
@@ -183,9 +187,6 @@ impl Engine {
             catalogue: &self.catalogue,
             budget: self.budget,
             room: (self.series_limit + before).saturating_sub(self.watched),
-            lookback: self
-                .playing
-                .map_or(Duration::ZERO, |playing| playing.lookback),
             keeps_slots: self.playing.is_some(),
             overrides: &|signal, labels| {
                 let places = overrides.met_by(signal, labels);
@@ -235,6 +236,7 @@ impl Engine {
     /// Judges anew what may have changed.
     pub fn evaluate(&mut self, now: Timestamp) -> Effects {
         self.renew_terms(now);
+        self.forget_pending(now);
         self.comparison.judge(now, &mut self.targets);
         let mut changes: Vec<(IncidentId, Change)> = Vec::new();
         let judged = self.workloads_to_judge();
@@ -340,6 +342,7 @@ impl Engine {
                     .values()
                     .map(TargetState::save)
                     .chain(self.comparison.save())
+                    .chain(self.save_pending())
                     .collect(),
             }),
         }

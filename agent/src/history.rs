@@ -17,6 +17,9 @@ use leak_detect::Timestamp;
 
 use crate::labels::Labels;
 
+/// The series that Prometheus writes for each target that it scrapes.
+pub(crate) const UP: &str = "up";
+
 /// The labels that make a target where no `up` series tells.
 pub(crate) const USUAL_LABELS: [&str; 9] = [
     "app",

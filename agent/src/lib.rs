@@ -21,6 +21,7 @@
 //! - [`scrape`]: targets fetched on their beat, at a bounded cost.
 //! - [`engine`]: scrapes in, effects out: the functional core of the agent.
 //! - [`history`]: what was measured before, slice by slice.
+//! - `source`: stores that are queried beside the scraping: their history, then what is new.
 //! - [`replay`]: the engine over a history.
 //! - [`audit`]: a fleet's history, graded against its own deaths.
 //! - [`workload`]: what stays when processes are replaced.
@@ -62,6 +63,7 @@ pub mod quantity;
 pub mod relabel;
 pub mod replay;
 pub mod scrape;
+mod source;
 pub mod state;
 mod telemetry;
 mod web;

@@ -25,11 +25,10 @@ use crate::discovery::Target;
 use crate::engine::{Engine, Measured, TargetIndex};
 use crate::history::{SeriesIndex, SeriesTable, Slice};
 use crate::labels::Labels;
-use crate::replay::targets::Targets;
 
 pub use explain::PictureError;
 pub use run::{Outcome, ReplayError, run};
-pub(crate) use targets::UP;
+pub(crate) use targets::Targets;
 pub use verdicts::VerdictLine;
 
 /// A value stands, and a target is taken to be there, for at least this long after a sample: Prometheus' own lookback.
@@ -84,7 +83,7 @@ pub fn judged_series(table: &SeriesTable, catalogue: &Catalogue) -> u64 {
 
 /// Whether a metric family tells something in a replay: what the catalogue knows, and which targets there are.
 pub fn is_wanted(catalogue: &Catalogue, name: &str) -> bool {
-    name == targets::UP || catalogue.knows(name)
+    name == crate::history::UP || catalogue.knows(name)
 }
 
 impl Player {
@@ -110,7 +109,7 @@ impl Player {
     /// Meets the series of a table that it has not met, so that [`target_of`](Self::target_of) knows them. `play` does it
     /// by itself; a table that is whole from the beginning is best met at once, since `up` series name targets.
     pub fn meet(&mut self, table: &SeriesTable) {
-        self.targets.meet(table, &mut self.engine);
+        self.targets.meet(table);
     }
 
     /// The target of a series that was met.
@@ -187,6 +186,11 @@ impl Player {
             Some(due) => self.evaluate(due),
             None => Vec::new(),
         }
+    }
+
+    /// What it has found, to go on with in the present.
+    pub(crate) fn into_parts(self) -> (Engine, Targets) {
+        (self.engine, self.targets)
     }
 
     /// The engine as it stands.

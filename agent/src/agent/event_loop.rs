@@ -23,6 +23,7 @@ use crate::incident::IncidentId;
 use crate::labels::Labels;
 use crate::notify::Notifier;
 use crate::scrape::{Scrape, Scraper};
+use crate::source::{News, Sources};
 use crate::state::Store;
 use crate::witness::Witness;
 
@@ -35,6 +36,8 @@ const SENDING_TIMEOUT: Duration = Duration::from_secs(5);
 enum Event {
     /// A target was scraped.
     Scraped(Scrape),
+    /// A source has something to say.
+    Told(News),
     /// It is time to judge.
     Due,
     /// A leaking target has answered, or could not.
@@ -43,6 +46,16 @@ enum Event {
     Looked(Look),
     /// The agent is to end.
     Ended,
+}
+
+/// The next evaluation.
+struct Beat {
+    /// The moment that is judged.
+    at: Timestamp,
+    /// When that is to happen.
+    due: Instant,
+    /// Whether its time has come and it waits for the answers of sources.
+    is_held: bool,
 }
 
 /// The loop and all that it owns.
@@ -57,6 +70,8 @@ pub(super) struct EventLoop {
     pub(super) scrapes: mpsc::Receiver<Scrape>,
     /// Dropping it ends the scraping.
     pub(super) scraper: Scraper,
+    /// The stores that are queried.
+    pub(super) sources: Sources,
     pub(super) readers: mpsc::Receiver<Look>,
     /// Alerts as they were logged last.
     pub(super) known_alerts: BTreeMap<Labels, AlertState>,
@@ -69,13 +84,26 @@ pub(super) struct EventLoop {
 impl EventLoop {
     /// Runs until the shutdown.
     pub(super) async fn run(mut self) {
-        let mut due = self.next_due();
+        let mut beat = self.next_beat();
         loop {
-            match self.next_event(due).await {
+            match self.next_event(&beat).await {
                 Event::Scraped(scrape) => self.scraped(&scrape),
+                Event::Told(news) => {
+                    self.sources.take(&mut self.engine, news);
+                    if beat.is_held && !self.sources.awaits(beat.at) {
+                        self.evaluate(beat.at);
+                        beat = self.next_beat();
+                    }
+                }
+                Event::Due if !beat.is_held && self.sources.awaits(beat.at) => {
+                    beat.is_held = true;
+                    beat.due += self.sources.patience();
+                }
                 Event::Due => {
-                    self.evaluate();
-                    due = self.next_due();
+                    if !self.sources.are_starting(clock::now()) {
+                        self.evaluate(beat.at);
+                    }
+                    beat = self.next_beat();
                 }
                 Event::Witnessed(incident, answer) => {
                     self.engine.evidence(&incident, answer, clock::now())
@@ -87,26 +115,34 @@ impl EventLoop {
         self.end().await;
     }
 
-    async fn next_event(&mut self, due: Instant) -> Event {
+    async fn next_event(&mut self, beat: &Beat) -> Event {
         loop {
             tokio::select! {
                 // In this order: an agent that cannot keep up still ends, judges and shows itself, and lets scrapes
                 // wait.
                 biased;
                 () = self.shutdown.cancelled() => return Event::Ended,
-                () = tokio::time::sleep_until(due.into()) => return Event::Due,
+                () = tokio::time::sleep_until(beat.due.into()) => return Event::Due,
                 Some(look) = self.readers.recv() => return Event::Looked(look),
                 Some(answer) = self.asked.join_next() => match answer {
                     Ok((incident, answer)) => return Event::Witnessed(incident, answer),
                     Err(error) => tracing::error!(%error, "a question for evidence ended badly"),
                 },
-                Some(scrape) = self.scrapes.recv() => return Event::Scraped(scrape),
+                news = self.sources.next() => return Event::Told(news),
+                // What is scraped after the moment of an evaluation is not judged by it.
+                Some(scrape) = self.scrapes.recv(), if !beat.is_held => return Event::Scraped(scrape),
             }
         }
     }
 
-    fn next_due(&self) -> Instant {
-        clock::instant() + clock::until_next(clock::now(), self.config.global.evaluation_interval)
+    fn next_beat(&self) -> Beat {
+        let now = clock::now();
+        let wait = clock::until_next(now, self.config.global.evaluation_interval);
+        Beat {
+            at: now + wait,
+            due: clock::instant() + wait,
+            is_held: false,
+        }
     }
 
     fn scraped(&mut self, scrape: &Scrape) {
@@ -116,13 +152,15 @@ impl EventLoop {
         self.engine.scraped(scrape);
     }
 
-    fn evaluate(&mut self) {
+    /// Judges as of `at`, a whole multiple of the interval: two agents judge at the same moments.
+    fn evaluate(&mut self, at: Timestamp) {
+        self.sources.before_evaluation(&mut self.engine, at);
         let Effects {
             save,
             notifications,
             fetch,
             log,
-        } = self.engine.evaluate(clock::now());
+        } = self.engine.evaluate(at);
         for change in &log {
             log_change(change);
         }
@@ -169,6 +207,7 @@ impl EventLoop {
             config: &self.config,
             engine: &self.engine,
             notifier: &self.notifier,
+            sources: &self.sources,
             ledger: &self.ledger,
         }
     }

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::notify::Notifier;
+use crate::source::Sources;
 
 /// How long a reader waits for its turn: the loop is busy for milliseconds, unless it is in trouble.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,6 +30,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) engine: &'a Engine,
     /// What is sent.
     pub(crate) notifier: &'a Notifier,
+    /// Which stores are queried, and how they do.
+    pub(crate) sources: &'a Sources,
     /// The agent's own tasks and connections.
     pub(crate) ledger: &'a Ledger,
 }

@@ -283,7 +283,7 @@ pub(super) fn limits(fields: &mut Fields<'_>, limits: &mut ScrapeLimits, mistake
 }
 
 /// Prometheus' sizes: every unit is a power of 1024, whichever way it is written.
-fn byte_size(text: &str) -> Option<u64> {
+pub(super) fn byte_size(text: &str) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let factor: u64 = match unit {

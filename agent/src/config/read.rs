@@ -7,7 +7,7 @@ use std::time::Duration;
 use checked_yaml::{Fields, Mistakes, Node};
 
 use super::{Config, Global, Job, Limits, Storage, Web};
-use super::{alerting, jobs, overrides, prometheus_keys, signals};
+use super::{alerting, jobs, overrides, prometheus_keys, signals, sources};
 use crate::discovery::{ScrapeLimits, ScrapeProtocol};
 use crate::labels::{Labels, is_label_name};
 
@@ -45,12 +45,11 @@ pub(super) fn config(text: &str, purpose: Purpose, directory: &Path) -> Result<C
 
     let defaults = global(fields.optional("global"), directory, mistakes);
     let jobs = jobs::jobs(fields.optional("scrape_configs"), &defaults, mistakes);
-    let sources = items(fields.optional("sources"), mistakes);
-    sources.iter().for_each(|node| source(node, mistakes));
+    let sources = sources::sources(fields.optional("sources"), directory, mistakes);
     if purpose == Purpose::Watch && jobs.is_empty() && sources.is_empty() {
         mistakes.add(
             fields.place().clone(),
-            "there is nothing to watch: list what is to be scraped in `scrape_configs`",
+            "there is nothing to watch: list what is to be scraped in `scrape_configs`, or a store in `sources`",
         );
     }
     let (signals, catalogue) = signals::signals(fields.optional("signals"), mistakes);
@@ -70,6 +69,7 @@ pub(super) fn config(text: &str, purpose: Purpose, directory: &Path) -> Result<C
     let config = Config {
         global: defaults.global(&jobs),
         jobs,
+        sources,
         alerting,
         overrides,
         storage,
@@ -157,19 +157,6 @@ fn global(node: Option<&Node>, directory: &Path, mistakes: &mut Mistakes) -> Def
     prometheus_keys::refuse(&mut fields, prometheus_keys::GLOBAL, mistakes);
     fields.finish(mistakes);
     defaults
-}
-
-/// A store to query. The agent cannot yet, and must not look as if it did.
-fn source(node: &Node, mistakes: &mut Mistakes) {
-    let mut fields = node.fields(mistakes);
-    if let Some(url) = fields.required("url", mistakes) {
-        http_url(url, mistakes);
-        url.reject(
-            mistakes,
-            "a store as a source is not supported yet; scrape its targets by `scrape_configs`",
-        );
-    }
-    fields.finish(mistakes);
 }
 
 fn storage(node: Option<&Node>, mistakes: &mut Mistakes) -> Storage {

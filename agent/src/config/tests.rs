@@ -201,9 +201,7 @@ rule_files: [a.yml]
         line 16: scrape_configs[1].job_name: `a` is also the name of the job of line 6
         line 17: scrape_configs[1].file_sd_configs: is Prometheus' own but not supported yet; take it out
         line 18: scrape_configs[2]: `job_name` is missing
-        line 20: sources[0].url: a store as a source is not supported yet; scrape its targets by `scrape_configs`
         line 21: sources[1]: `url` is missing
-        line 21: sources[1].bearer_token: unknown key; known here: url
         line 23: alerting.mode: `pull` is neither push nor rules
         line 24: alerting.for: `soon` is not a duration such as 250ms, 15s or 1h30m
         line 25: alerting.false_alerts_per_year.page: must be a number above zero
@@ -244,22 +242,53 @@ fn nothing_to_watch_is_a_mistake() {
     for text in ["", "global: {}", "scrape_configs: []", "scrape_configs:"] {
         let mistakes = Config::parse(text).expect_err("a mistake").to_string();
         assert_eq!(
-            mistakes, "there is nothing to watch: list what is to be scraped in `scrape_configs`",
+            mistakes,
+            "there is nothing to watch: list what is to be scraped in `scrape_configs`, or a store in `sources`",
             "{text}"
         );
     }
 }
 
 #[test]
-fn a_store_is_refused_where_it_stands() {
-    check(
-        "sources:\n  - url: http://127.0.0.1:9090\n",
-        expect![
-            "line 5: sources[0].url: a store as a source is not supported yet; scrape its targets by `scrape_configs`"
-        ],
-    );
-    let alone = Config::parse("sources: [{ url: http://p:9090 }]").expect_err("a mistake");
-    assert_eq!(alone.len(), 1);
+fn a_store_is_enough_to_watch() {
+    let alone =
+        Config::parse("sources: [{ url: \"http://p:9090/prometheus/\" }]").expect("a source");
+    let expected = Source::at(Arc::from("http://p:9090/prometheus"));
+    assert_eq!(&*expected.name, "p:9090");
+    assert_eq!(alone.sources, [expected]);
+}
+
+#[test]
+fn every_mistake_in_a_source_is_told() {
+    let text = r#"sources:
+  - url: http://127.0.0.1:9090
+    match: '{cluster=eu-1}'
+    step: 1500ms
+    concurrency: 9
+    sample_limit: 0
+    query_offset: -1s
+    body_size_limit: big
+  - bearer_token: x
+    basic_auth: { username: a }
+    tenants: a
+  - url: http://127.0.0.1:9090
+  - { url: "http://me:secret@p:9090", name: "", tenant: "a b" }
+"#;
+    let mistakes = Config::parse(text).expect_err("mistakes").to_string();
+    expect![[r#"
+        line 3: sources[0].match: is no selector such as '{cluster="eu-1",env!~"dev|test"}': a value stands in double quotes
+        line 4: sources[0].step: is not in whole seconds
+        line 5: sources[0].concurrency: is not from 1 to 4: a store serves others as well
+        line 6: sources[0].sample_limit: must be more than zero
+        line 7: sources[0].query_offset: `-1s` is not a duration such as 250ms, 15s or 1h30m
+        line 8: sources[0].body_size_limit: `big` is not a size such as 256MB
+        line 9: sources[1]: `url` is missing
+        line 9: sources[1].bearer_token: contradicts `basic_auth`: keep one
+        line 11: sources[1].tenants: unknown key; did you mean `tenant`?
+        line 12: sources[2].url: another source is named `127.0.0.1:9090` too; give each a `name` of its own
+        line 13: sources[3].name: is empty
+        line 13: sources[3].tenant: is no tenant: it goes into a header as it is
+        line 13: sources[3].url: credentials do not belong into a URL"#]].assert_eq(&mistakes);
 }
 
 #[test]

@@ -22,6 +22,12 @@ use crate::workload;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotIndex(u32);
 
+impl SlotIndex {
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// One value of one series of a target.
 pub type Measured = (SlotIndex, f64);
 
@@ -51,8 +57,19 @@ impl Engine {
 
     /// Lists a target, or lists it again.
     pub fn list(&mut self, target: Arc<Target>) -> TargetIndex {
+        let lookback = self.playing.map(|playing| playing.lookback);
+        self.list_as(target, lookback)
+    }
+
+    pub(super) fn list_as(
+        &mut self,
+        target: Arc<Target>,
+        lookback: Option<Duration>,
+    ) -> TargetIndex {
         let workload = workload::of_target(&target.labels, self.workload_by.as_deref());
-        self.targets.list(target, workload)
+        let index = self.targets.list(target, workload, lookback);
+        self.restore_pending(index);
+        index
     }
 
     /// Takes a target off the list: nothing of it has been seen since `since`.
@@ -108,6 +125,7 @@ impl Engine {
     /// Nothing at all was seen for a while: that time does not count for those who are not listed.
     pub fn pass_over(&mut self, gap: Duration) {
         self.targets.pass_over(gap);
+        self.pending_since = self.pending_since.map(|since| since + gap);
         for incident in self.book.living_mut() {
             incident.unlisted_since = incident.unlisted_since.map(|since| since + gap);
         }

@@ -3,7 +3,7 @@
 //! Numbers are never given out twice, so that whoever holds one may keep it. Only workloads with news are judged anew:
 //! nothing else about them can have changed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(super) struct Roster {
     /// By the target's labels in exposition syntax.
     by_key: BTreeMap<Arc<str>, TargetIndex>,
     workloads: HashMap<Labels, Workload>,
+    /// Listed targets that the agent scrapes itself, by job and instance.
+    scraped: HashMap<(String, String), BTreeSet<TargetIndex>>,
     /// How often a workload has come or gone.
     workload_changes: u64,
     news: News,
@@ -51,17 +53,40 @@ pub(super) struct Workload {
 
 impl Roster {
     /// Lists a target; one that is known already keeps its number and what is known of it.
-    pub(super) fn list(&mut self, target: Arc<Target>, workload: Labels) -> TargetIndex {
+    /// `lookback`: how long a value that explains others stands where a store tells of it; `None` where the agent scrapes
+    /// it itself.
+    pub(super) fn list(
+        &mut self,
+        target: Arc<Target>,
+        workload: Labels,
+        lookback: Option<Duration>,
+    ) -> TargetIndex {
+        let identity = lookback.is_none().then(|| identity(&target.labels));
+        let index = self.list_as(target, workload, lookback);
+        if let Some(identity) = identity {
+            self.scraped.entry(identity).or_default().insert(index);
+        }
+        index
+    }
+
+    fn list_as(
+        &mut self,
+        target: Arc<Target>,
+        workload: Labels,
+        lookback: Option<Duration>,
+    ) -> TargetIndex {
         if let Some(index) = self.by_labels.get(&target.labels).copied()
             && let Some(Some(state)) = self.states.get_mut(index.0 as usize)
         {
             state.unlisted_since = None;
+            state.lookback = lookback;
+            state.target = target;
             let (key, workload) = (Arc::clone(&state.key), state.workload.clone());
             self.enlist(key, workload, index);
             return index;
         }
         let index = TargetIndex(self.states.len() as u32);
-        let state = TargetState::new(target, workload.clone());
+        let state = TargetState::new(target, workload.clone(), lookback);
         self.by_labels.insert(state.target.labels.clone(), index);
         self.by_key.insert(Arc::clone(&state.key), index);
         self.enlist(Arc::clone(&state.key), workload, index);
@@ -85,6 +110,15 @@ impl Roster {
             return;
         };
         state.unlisted_since = Some(since);
+        if state.lookback.is_none() {
+            let identity = identity(&state.target.labels);
+            if let Some(own) = self.scraped.get_mut(&identity) {
+                own.remove(&index);
+                if own.is_empty() {
+                    self.scraped.remove(&identity);
+                }
+            }
+        }
         let (key, workload) = (Arc::clone(&state.key), state.workload.clone());
         if let Some(own) = self.workloads.get_mut(&workload) {
             own.listed.remove(&key);
@@ -117,6 +151,11 @@ impl Roster {
         }
     }
 
+    /// Whether a target with this job and instance is scraped by the agent itself.
+    pub(super) fn is_scraped(&self, labels: &Labels) -> bool {
+        !self.scraped.is_empty() && self.scraped.contains_key(&identity(labels))
+    }
+
     pub(super) fn index_of(&self, labels: &Labels) -> Option<TargetIndex> {
         self.by_labels.get(labels).copied()
     }
@@ -127,6 +166,16 @@ impl Roster {
 
     pub(super) fn at_mut(&mut self, index: TargetIndex) -> Option<&mut TargetState> {
         self.states.get_mut(index.0 as usize)?.as_mut()
+    }
+
+    /// Those that are listed, each with its number.
+    pub(super) fn into_listed(self) -> impl Iterator<Item = (TargetIndex, TargetState)> {
+        let numbered = (0..).map(TargetIndex).zip(self.states);
+        numbered.filter_map(|(index, state)| {
+            state
+                .filter(|state| state.unlisted_since.is_none())
+                .map(|state| (index, state))
+        })
     }
 
     /// By the labels in exposition syntax.
@@ -211,4 +260,9 @@ impl Roster {
         }
         news
     }
+}
+
+fn identity(labels: &Labels) -> (String, String) {
+    let label = |name| labels.get(name).unwrap_or_default().to_owned();
+    (label("job"), label("instance"))
 }

@@ -157,6 +157,23 @@ impl Comparison {
         }
     }
 
+    /// Goes on from another comparison where this one knows nothing.
+    pub(super) fn adopt(&mut self, other: Self) {
+        for (workload, siblings) in other.workloads {
+            let own = self.workloads.entry(workload).or_default();
+            if own.by_name.is_empty() {
+                *own = siblings;
+            }
+        }
+        self.roster_changes = None;
+        self.due = None;
+    }
+
+    /// What the lives and peers of a workload are stored as.
+    pub(super) fn stored_names(workload: &Labels) -> [String; 2] {
+        [LIVES_STORED_AS, PEERS_STORED_AS].map(|name| format!("{name}{workload}"))
+    }
+
     /// The workload of which something is stored there, in exposition syntax; `None` where it is a target's state.
     pub(super) fn stored_workload(saved: &SavedTarget) -> Option<&str> {
         let stored = &saved.target;

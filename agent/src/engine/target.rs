@@ -3,6 +3,7 @@
 //! A scrape is read in three passes: when the process began, the counters that explain the levels, the levels. A failed
 //! scrape changes nothing but health; a series that is missing keeps its detector for a while, because a gap is no news.
 
+mod carried;
 mod health;
 mod limits;
 mod readings;
@@ -17,7 +18,6 @@ use leak_detect::{Budget, Timestamp};
 use crate::catalogue::{Catalogue, LevelSpec, Role};
 use crate::discovery::Target;
 use crate::engine::overrides::Met;
-use crate::engine::saved::{SavedSeries, SavedTarget};
 use crate::engine::series::Series;
 use crate::engine::siblings::SeriesName;
 pub use crate::engine::target::health::Health;
@@ -46,6 +46,9 @@ pub(super) struct TargetState {
     /// The target as a number: a hash of its key, the same on any machine.
     pub(super) number: u64,
     pub(super) workload: Labels,
+    /// How long a value that explains others stands, where not all series of the target need have a sample at every
+    /// instant; `None` where the agent scrapes it itself, and all of it at once.
+    pub(super) lookback: Option<Duration>,
     pub(super) health: Health,
     pub(super) last_success: Option<Timestamp>,
     life: Option<Life>,
@@ -65,7 +68,8 @@ pub(super) struct TargetState {
     pub(super) unlisted_since: Option<Timestamp>,
     /// Detectors from before the agent's restart whose series have not been seen yet.
     restored: HashMap<(Arc<str>, Labels), Vec<u8>>,
-    restored_at: Timestamp,
+    /// When the first sample after that came.
+    restored_at: Option<Timestamp>,
     /// The process of those detectors is gone; when its successor began.
     restored_life_over: Option<Timestamp>,
 }
@@ -110,8 +114,6 @@ pub(super) struct Terms<'a> {
     pub(super) budget: Budget,
     /// How many series the target may have, as far as the whole agent is concerned.
     pub(super) room: usize,
-    /// How long a value that explains others stands, where a scrape is not all of a target.
-    pub(super) lookback: Duration,
     /// Whether slots keep their numbers.
     pub(super) keeps_slots: bool,
     /// The overrides that a series meets, by its signal and labels.
@@ -119,7 +121,7 @@ pub(super) struct Terms<'a> {
 }
 
 impl TargetState {
-    pub(super) fn new(target: Arc<Target>, workload: Labels) -> Self {
+    pub(super) fn new(target: Arc<Target>, workload: Labels, lookback: Option<Duration>) -> Self {
         let key: Arc<str> = Arc::from(target.labels.to_string());
         Self {
             number: fnv(&key),
@@ -127,6 +129,7 @@ impl TargetState {
             key,
             target,
             workload,
+            lookback,
             health: Health::default(),
             last_success: None,
             life: None,
@@ -138,44 +141,8 @@ impl TargetState {
             has_news: false,
             unlisted_since: None,
             restored: HashMap::new(),
-            restored_at: Timestamp::default(),
+            restored_at: None,
             restored_life_over: None,
-        }
-    }
-
-    /// Goes on from what was stored of this target.
-    pub(super) fn restore(&mut self, saved: SavedTarget, now: Timestamp) {
-        self.life = saved.life.map(|(began, counted)| Life {
-            began: Timestamp::from_millis(began),
-            counted,
-        });
-        self.restored_at = now;
-        self.restored = saved
-            .series
-            .into_iter()
-            .map(|series| ((Arc::from(series.signal), series.labels), series.detector))
-            .collect();
-    }
-
-    /// What has to be stored of it.
-    pub(super) fn save(&self) -> SavedTarget {
-        let waiting = self
-            .restored
-            .iter()
-            .map(|((signal, labels), detector)| SavedSeries {
-                signal: signal.to_string(),
-                labels: labels.clone(),
-                detector: detector.clone(),
-            });
-        let series = self.series().map(|series| SavedSeries {
-            signal: series.signal.to_string(),
-            labels: series.labels.clone(),
-            detector: series.snapshot(),
-        });
-        SavedTarget {
-            target: self.key.to_string(),
-            life: self.life.map(|life| (life.began.millis(), life.counted)),
-            series: series.chain(waiting).collect(),
         }
     }
 
@@ -237,7 +204,7 @@ impl TargetState {
         }
         let moment = Moment {
             at,
-            since: at - terms.lookback,
+            since: at - self.lookback.unwrap_or_default(),
         };
         let mut reading = std::mem::take(&mut self.reading);
         reading.renew(&self.slots, moment.since);
@@ -410,7 +377,7 @@ impl TargetState {
         if !terms.keeps_slots {
             self.slots.tidy(now.shifted(-stale));
         }
-        if now - self.restored_at > stale {
+        if now - *self.restored_at.get_or_insert(now) > stale {
             self.restored = HashMap::new();
         }
     }

@@ -8,6 +8,7 @@
 mod answer;
 mod client;
 mod error;
+mod increment;
 mod listing;
 mod plan;
 mod reader;
@@ -18,12 +19,15 @@ use std::time::Duration;
 
 use leak_detect::Timestamp;
 
+use crate::config::Source;
 use crate::history::USUAL_LABELS;
+use crate::http_client::HttpSettings;
 use crate::labels::Labels;
 use answer::MatrixShape;
 use client::Client;
 
 pub use error::{Fault, StoreError};
+pub use increment::{Beat, Increment};
 pub use listing::{Listing, Wanted};
 pub use reader::{Reader, Stretch, Unknown};
 
@@ -41,12 +45,20 @@ pub struct StoreSettings {
     pub pauses: (Duration, Duration),
     /// Questions at once; 4.
     pub concurrency: usize,
-    /// Bytes of one answer; 256 MiB.
+    /// Bytes of one answer, decompressed; 256 MiB.
     pub answer_bytes: usize,
+    /// Samples of one answer; 20,000,000.
+    pub answer_samples: usize,
     /// Series in all; 400,000. Those above are dropped and told.
     pub series: usize,
     /// Samples of one stretch of time, roughly; 1,000,000.
     pub stretch_samples: usize,
+    /// The header `X-Scope-OrgID`: whose data it is, in Mimir, Cortex and their kin.
+    pub tenant: Option<Arc<str>>,
+    /// Only series that meet these matchers, as they stand between the braces of a selector.
+    pub matchers: Option<Arc<str>>,
+    /// Who asks, over which TLS, through which proxy.
+    pub http: HttpSettings,
 }
 
 impl Default for StoreSettings {
@@ -57,8 +69,31 @@ impl Default for StoreSettings {
             pauses: (Duration::from_secs(1), Duration::from_secs(60)),
             concurrency: 4,
             answer_bytes: 256 << 20,
+            answer_samples: 20_000_000,
             series: 400_000,
             stretch_samples: 1_000_000,
+            tenant: None,
+            matchers: None,
+            http: HttpSettings::default(),
+        }
+    }
+}
+
+impl StoreSettings {
+    /// As a source of the configuration says.
+    pub fn of_source(source: &Source) -> Self {
+        Self {
+            timeout: source.timeout,
+            concurrency: source.concurrency,
+            answer_bytes: source.body_size_limit,
+            answer_samples: source.sample_limit,
+            series: source.series_limit,
+            tries: 4,
+            stretch_samples: 2_000_000,
+            tenant: source.tenant.clone(),
+            matchers: source.matchers.clone(),
+            http: source.http.clone(),
+            ..Self::default()
         }
     }
 }
@@ -91,7 +126,7 @@ pub struct Store {
 pub type Values = Vec<(Timestamp, f64)>;
 
 impl Store {
-    /// A store at a URL: scheme, host, path prefix without `/api/v1`, and user and password where it wants them.
+    /// A store at a URL: scheme, host, path prefix without `/api/v1`, and user and password where the settings have none.
     ///
     /// # Errors
     /// The URL cannot be used, or no HTTP client be made.
@@ -165,4 +200,4 @@ fn target_labels(up: &[Labels]) -> Arc<[Arc<str>]> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

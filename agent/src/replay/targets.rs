@@ -13,24 +13,23 @@ use leak_detect::Timestamp;
 
 use crate::discovery::{ScrapeLimits, ScrapeSettings, Target};
 use crate::engine::{Engine, SlotIndex, TargetIndex};
-use crate::history::{Series, SeriesIndex, SeriesTable, USUAL_LABELS};
+use crate::history::{SeriesIndex, SeriesTable, UP, USUAL_LABELS};
 use crate::http_client::HttpSettings;
 use crate::labels::Labels;
 use crate::replay::PATIENCE_INTERVALS;
-
-/// The series that Prometheus writes for each target that it scrapes.
-pub(crate) const UP: &str = "up";
 
 /// A target that is not listed is forgotten after this: by then its workload's incidents have ended as gone.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3 * 3600);
 
 /// The targets of a history and the places of its series in the engine.
 #[derive(Debug)]
-pub(super) struct Targets {
+pub(crate) struct Targets {
     settings: Arc<ScrapeSettings>,
     interval: Duration,
     /// A target without samples for this long is not listed any more.
     patience: Duration,
+    /// Where its targets are read of; empty for a history.
+    origin: Arc<str>,
     /// Label sets of `up` series, by job and instance.
     ups: HashMap<Identity, Vec<Labels>>,
     by_labels: HashMap<Labels, u32>,
@@ -39,6 +38,8 @@ pub(super) struct Targets {
     places: Vec<Place>,
     /// When absences were looked for last.
     swept_at: Option<Timestamp>,
+    /// Numbers of forgotten targets that may be given out again; only where nobody keeps them longer than that.
+    free: Option<Vec<u32>>,
 }
 
 type Identity = (Option<String>, Option<String>);
@@ -46,7 +47,8 @@ type Identity = (Option<String>, Option<String>);
 #[derive(Debug)]
 struct Known {
     target: Arc<Target>,
-    index: TargetIndex,
+    /// `None` before it was listed for the first time.
+    index: Option<TargetIndex>,
     /// When it had a sample last; the epoch before its first.
     seen_at: Timestamp,
     /// How far apart its samples usually are, in seconds; zero before its second.
@@ -89,7 +91,7 @@ impl Known {
 impl Targets {
     /// `interval`: the longest usual time between two samples of a target; `patience`: without a sample for so long it
     /// is not listed any more.
-    pub(super) fn new(interval: Duration, patience: Duration) -> Self {
+    pub(crate) fn new(interval: Duration, patience: Duration) -> Self {
         Self {
             settings: Arc::new(ScrapeSettings {
                 honor_labels: true,
@@ -102,16 +104,18 @@ impl Targets {
             }),
             interval,
             patience,
+            origin: Arc::from(""),
             ups: HashMap::new(),
             by_labels: HashMap::new(),
             known: Vec::new(),
             places: Vec::new(),
             swept_at: None,
+            free: None,
         }
     }
 
     /// Finds the targets of series that are new in the table.
-    pub(super) fn meet(&mut self, table: &SeriesTable, engine: &mut Engine) {
+    pub(super) fn meet(&mut self, table: &SeriesTable) {
         let new = self.places.len()..table.len();
         let series = |place: usize| table.get(SeriesIndex(place as u32));
         for up in new
@@ -119,15 +123,10 @@ impl Targets {
             .filter_map(series)
             .filter(|own| *own.name == *UP)
         {
-            let ups = self.ups.entry(identity(&up.labels)).or_default();
-            ups.push(up.labels.clone());
+            self.meet_up(&up.labels);
         }
         for series in new.filter_map(series) {
-            let labels = self.labels_of(series);
-            let target = match self.by_labels.get(&labels) {
-                Some(target) => *target,
-                None => self.admit(labels, engine),
-            };
+            let target = self.target_of(&series.labels);
             self.places.push(Place {
                 target,
                 slot: None,
@@ -136,26 +135,42 @@ impl Targets {
         }
     }
 
-    fn labels_of(&self, series: &Series) -> Labels {
-        let ups = self.ups.get(&identity(&series.labels));
+    /// Learns of an `up` series: its labels are those of a target.
+    pub(crate) fn meet_up(&mut self, labels: &Labels) {
+        let ups = self.ups.entry(identity(labels)).or_default();
+        if !ups.contains(labels) {
+            ups.push(labels.clone());
+        }
+    }
+
+    /// The number of the target that a series with these labels is of.
+    pub(crate) fn target_of(&mut self, series: &Labels) -> u32 {
+        let labels = self.labels_of(series);
+        match self.by_labels.get(&labels) {
+            Some(target) => *target,
+            None => self.admit(labels),
+        }
+    }
+
+    fn labels_of(&self, series: &Labels) -> Labels {
+        let ups = self.ups.get(&identity(series));
         ups.into_iter()
             .flatten()
-            .filter(|up| series.labels.includes(up))
+            .filter(|up| series.includes(up))
             .max_by_key(|up| up.len())
             .map_or_else(
-                || series.labels.retain(|name| USUAL_LABELS.contains(&name)),
+                || series.retain(|name| USUAL_LABELS.contains(&name)),
                 Clone::clone,
             )
     }
 
-    fn admit(&mut self, labels: Labels, engine: &mut Engine) -> u32 {
-        let number = self.known.len() as u32;
+    fn admit(&mut self, labels: Labels) -> u32 {
         let target = Arc::new(Target {
             job: Arc::from(labels.get("job").unwrap_or_default()),
             instance: Arc::from(labels.get("instance").unwrap_or_default()),
             labels: labels.clone(),
             discovered: labels.clone(),
-            url: Arc::from(""),
+            url: Arc::clone(&self.origin),
             interval: self.interval,
             timeout: self.interval,
             evidence: Vec::new(),
@@ -163,18 +178,47 @@ impl Targets {
             settings: Arc::clone(&self.settings),
         });
         // It is listed with its first sample.
-        let index = engine.list(Arc::clone(&target));
-        engine.unlist(index, Timestamp::default());
-        self.known.push(Known {
+        let mut known = Known {
             target,
-            index,
+            index: None,
             seen_at: Timestamp::default(),
             usual_gap: 0.0,
             presence: Presence::Unlisted,
             lives: 0,
-        });
+        };
+        let number = match self.free.as_mut().and_then(Vec::pop) {
+            Some(number) => {
+                let place = &mut self.known[number as usize];
+                known.lives = place.lives;
+                *place = known;
+                number
+            }
+            None => {
+                self.known.push(known);
+                self.known.len() as u32 - 1
+            }
+        };
         self.by_labels.insert(labels, number);
         number
+    }
+
+    /// The target has a sample, or is named, at `at`: it is listed, and this is its number in the engine. `None` where the
+    /// engine does not take it.
+    pub(crate) fn see(
+        &mut self,
+        target: u32,
+        at: Timestamp,
+        engine: &mut Engine,
+    ) -> Option<TargetIndex> {
+        let known = self.known.get_mut(target as usize)?;
+        if known.presence != Presence::Listed {
+            known.index = Some(engine.list_stored(Arc::clone(&known.target), self.patience)?);
+            known.presence = Presence::Listed;
+        }
+        if at > known.seen_at {
+            known.see(at);
+        }
+        known.index
     }
 
     /// The target of a series and where in it the series' samples go; `None` where it has no such series. The target has
@@ -186,25 +230,20 @@ impl Targets {
         table: &SeriesTable,
         engine: &mut Engine,
     ) -> Option<(TargetIndex, Option<SlotIndex>)> {
+        let target = self.places.get(series.0 as usize)?.target;
+        let index = self.see(target, at, engine)?;
+        let known = self.known.get(target as usize)?;
         let place = self.places.get_mut(series.0 as usize)?;
-        let known = self.known.get_mut(place.target as usize)?;
-        if known.presence != Presence::Listed {
-            known.index = engine.list(Arc::clone(&known.target));
-            known.presence = Presence::Listed;
-        }
-        if at > known.seen_at {
-            known.see(at);
-        }
         if place.lives != known.lives {
             let own = table.get(series)?;
-            place.slot = engine.slot(known.index, &own.name, &own.labels);
+            place.slot = engine.slot(index, &own.name, &own.labels);
             place.lives = known.lives;
         }
-        Some((known.index, place.slot))
+        Some((index, place.slot))
     }
 
     /// Takes those off the list that have had no sample for too long.
-    pub(super) fn sweep(&mut self, now: Timestamp, engine: &mut Engine) {
+    pub(crate) fn sweep(&mut self, now: Timestamp, engine: &mut Engine) {
         let patience = self.patience.as_secs_f64();
         if self
             .swept_at
@@ -213,26 +252,80 @@ impl Targets {
             return;
         }
         self.swept_at = Some(now);
-        for known in &mut self.known {
+        for (number, known) in self.known.iter_mut().enumerate() {
+            let Some(index) = known.index else {
+                continue;
+            };
             let silent = now - known.seen_at;
             let patience = patience.max(PATIENCE_INTERVALS * known.usual_gap);
             match known.presence {
                 Presence::Listed if silent > patience => {
-                    engine.unlist(known.index, known.seen_at);
+                    engine.unlist(index, known.seen_at);
                     known.presence = Presence::Unlisted;
                 }
                 Presence::Unlisted if silent > patience + FORGOTTEN_AFTER.as_secs_f64() => {
-                    engine.give_up(known.index);
+                    engine.give_up(index);
                     known.presence = Presence::Forgotten;
+                    known.index = None;
                     known.lives += 1;
+                    if let Some(free) = &mut self.free {
+                        self.by_labels.remove(&known.target.labels);
+                        let identity = identity(&known.target.labels);
+                        if let Some(ups) = self.ups.get_mut(&identity) {
+                            ups.retain(|own| *own != known.target.labels);
+                            if ups.is_empty() {
+                                self.ups.remove(&identity);
+                            }
+                        }
+                        free.push(number as u32);
+                    }
                 }
                 _ => {}
             }
         }
     }
 
+    /// Leaves those to the scraping that are scraped now.
+    pub(crate) fn yield_to_scraping(&mut self, engine: &mut Engine) {
+        for known in &mut self.known {
+            if let Some(index) = known.index
+                && engine.is_scraped(&known.target.labels)
+            {
+                engine.leave_to_scraping(index);
+                known.index = None;
+                known.presence = Presence::Unlisted;
+                known.lives += 1;
+            }
+        }
+    }
+
+    /// For targets that come and go for ever, read of at `origin`: numbers of forgotten ones are given out again, which
+    /// ends the places of series.
+    pub(crate) fn live(interval: Duration, patience: Duration, origin: Arc<str>) -> Self {
+        Self {
+            origin,
+            free: Some(Vec::new()),
+            ..Self::new(interval, patience)
+        }
+    }
+
+    /// Goes on with the targets that another engine, in which they had other numbers, has handed over.
+    pub(crate) fn take_over(&mut self, other: Self, moved: &HashMap<TargetIndex, TargetIndex>) {
+        self.ups = other.ups;
+        for known in other.known {
+            let Some(index) = known.index.and_then(|index| moved.get(&index)) else {
+                continue;
+            };
+            let number = self.target_of(&known.target.labels);
+            let own = &mut self.known[number as usize];
+            own.index = Some(*index);
+            own.presence = Presence::Listed;
+            own.seen_at = known.seen_at;
+        }
+    }
+
     /// Nothing at all was measured for a while.
-    pub(super) fn pass_over(&mut self, gap: Duration) {
+    pub(crate) fn pass_over(&mut self, gap: Duration) {
         let met = |known: &&mut Known| known.seen_at != Timestamp::default();
         for known in self.known.iter_mut().filter(met) {
             known.seen_at = known.seen_at + gap;
@@ -240,12 +333,18 @@ impl Targets {
     }
 
     /// Those that are listed count as seen at `until`.
-    pub(super) fn excuse(&mut self, until: Timestamp) {
+    pub(crate) fn excuse(&mut self, until: Timestamp) {
         for known in &mut self.known {
             if known.presence == Presence::Listed {
                 known.seen_at = known.seen_at.max(until);
             }
         }
+    }
+
+    /// The number in the engine of a target that is listed.
+    pub(crate) fn listed(&self, target: u32) -> Option<TargetIndex> {
+        let known = self.known.get(target as usize)?;
+        known.index.filter(|_| known.presence == Presence::Listed)
     }
 
     /// The target of a series that was met.
@@ -255,7 +354,7 @@ impl Targets {
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.known.len()
     }
 }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::agent::Seen;
+use crate::source::SourceState;
 use crate::telemetry::text::{Exposition, Kind};
 
 pub(super) fn write(exposition: &mut Exposition, seen: &Seen<'_>) {
     judging(exposition, seen);
     scraping(exposition, seen);
+    asking(exposition, seen);
     sending(exposition, seen);
 }
 
@@ -77,6 +79,61 @@ fn scraping(exposition: &mut Exposition, seen: &Seen<'_>) {
     exposition
         .family("leak_agent_scrape_duration_seconds", Kind::Gauge, help)
         .samples(seconds);
+}
+
+fn asking(exposition: &mut Exposition, seen: &Seen<'_>) {
+    let mut family = exposition.family(
+        "leak_agent_source_up",
+        Kind::Gauge,
+        "Whether the last answers of a source were whole: 1, else 0. While 0, nothing of it counts as missing.",
+    );
+    for own in seen.sources.status() {
+        let up = f64::from(u8::from(own.state == SourceState::Up));
+        family.sample([("source", &*own.name)], up);
+    }
+    let mut family = exposition.family(
+        "leak_agent_source_last_success_timestamp_seconds",
+        Kind::Gauge,
+        "When the answers of a source were whole last, in unix seconds; 0 before.",
+    );
+    for own in seen.sources.status() {
+        let at = own.last_success.map_or(0.0, |at| at.seconds());
+        family.sample([("source", &*own.name)], at);
+    }
+    let mut family = exposition.family(
+        "leak_agent_source_query_duration_seconds",
+        Kind::Gauge,
+        "How long the last answers of a source took, all together.",
+    );
+    for own in seen.sources.status() {
+        family.sample([("source", &*own.name)], own.duration_seconds);
+    }
+    let mut family = exposition.family(
+        "leak_agent_source_samples_total",
+        Kind::Counter,
+        "New samples in the answers of a source, those of its history included.",
+    );
+    for own in seen.sources.status() {
+        family.sample([("source", &*own.name)], own.samples as f64);
+    }
+    let mut family = exposition.family(
+        "leak_agent_source_series_dropped_total",
+        Kind::Counter,
+        "Series in the answers of a source that were above its series_limit, in each answer anew.",
+    );
+    for own in seen.sources.status() {
+        family.sample([("source", &*own.name)], own.dropped as f64);
+    }
+    let mut family = exposition.family(
+        "leak_agent_source_errors_total",
+        Kind::Counter,
+        "What could not be read from a source, by kind.",
+    );
+    for own in seen.sources.status() {
+        for (kind, number) in &own.errors {
+            family.sample([("source", &*own.name), ("kind", *kind)], *number as f64);
+        }
+    }
 }
 
 fn sending(exposition: &mut Exposition, seen: &Seen<'_>) {

@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
-use leak_detect::Interval;
+use leak_detect::{Interval, Timestamp};
 use serde_json::{Value, json};
 
 use crate::alert::{Alert, AlertState};
 use crate::impact::Urgency;
 use crate::incident::{Exhaustion, Incident, Moment, Place, Witness};
 use crate::quantity::rfc3339;
+use crate::source::{SourceState, SourceStatus};
 use crate::web::view::{LeakView, TargetView};
 
 /// What the API answers where something went right.
@@ -43,9 +44,11 @@ pub(super) fn alerts(alerts: &[(Alert, Option<f64>)]) -> Value {
     json!({ "alerts": list })
 }
 
-/// `data` of `/api/v1/targets`. The agent drops no target, so that the dropped ones are always none.
-pub(super) fn targets(targets: &[TargetView]) -> Value {
+/// `data` of `/api/v1/targets`. The agent drops no target, so that the dropped ones are always none. Beside Prometheus'
+/// own keys, the sources: the stores that are queried.
+pub(super) fn targets(targets: &[TargetView], sources: &[SourceStatus]) -> Value {
     json!({
+        "sources": sources.iter().map(source).collect::<Vec<Value>>(),
         "activeTargets": targets.iter().map(target).collect::<Vec<Value>>(),
         "droppedTargets": [],
         "droppedTargetCounts": {},
@@ -69,6 +72,25 @@ fn target(own: &TargetView) -> Value {
         "health": match (last, error) { (None, _) => "unknown", (Some(_), None) => "up", (Some(_), Some(_)) => "down" },
         "scrapeInterval": span(target.interval),
         "scrapeTimeout": span(target.timeout),
+    })
+}
+
+fn source(own: &SourceStatus) -> Value {
+    let error = match &own.state {
+        SourceState::Down(error) => error,
+        SourceState::Starting(_) | SourceState::Up => "",
+    };
+    let moment = |at: Option<Timestamp>| at.map(|at| rfc3339(at.seconds()));
+    json!({
+        "name": &*own.name,
+        "url": &*own.url,
+        "health": match own.state { SourceState::Starting(_) => "unknown", SourceState::Up => "up", SourceState::Down(_) => "down" },
+        "lastError": error,
+        "lastSuccess": moment(own.last_success),
+        "lastQuery": moment(own.last_asked),
+        "lastQueryDuration": own.duration_seconds,
+        "historyRead": match own.state { SourceState::Starting(share) => share, _ => 1.0 },
+        "samples": own.samples,
     })
 }
 

@@ -271,7 +271,11 @@ async fn alerts(State(reader): State<Reader>) -> Response {
 
 async fn targets(State(reader): State<Reader>) -> Response {
     match reader.look(Overview::of).await {
-        Ok(overview) => Json(api::success(api::targets(&overview.targets))).into_response(),
+        Ok(overview) => Json(api::success(api::targets(
+            &overview.targets,
+            &overview.sources,
+        )))
+        .into_response(),
         Err(_) => busy(),
     }
 }

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 
 use crate::incident::{Incident, State};
 use crate::quantity::{Unit, count, duration, moment};
+use crate::source::SourceState;
 use crate::web::leak::tags;
 use crate::web::view::{Glance, Overview, TargetView, counted};
 use crate::web::words;
@@ -152,6 +153,7 @@ fn targets(overview: &Overview) -> Markup {
     let shown: Vec<&TargetView> = down.chain(up).collect();
     let hidden = overview.targets.len() - shown.len();
     html! {
+        (sources(overview))
         h2 { "Targets" }
         div.scroll {
             table {
@@ -160,6 +162,36 @@ fn targets(overview: &Overview) -> Markup {
             }
         }
         @if hidden > 0 { p.quiet { (counted(hidden as u64, "target that is", "targets that are")) " well stand in the API only." } }
+    }
+}
+
+/// The stores that are queried, where there are any.
+fn sources(overview: &Overview) -> Markup {
+    html! {
+        @if !overview.sources.is_empty() {
+            h2 { "Sources" }
+            div.scroll {
+                table {
+                    thead { tr { th { "Source" } th { "Health" } th { "Last whole answer" } } }
+                    tbody { @for own in &overview.sources { tr {
+                        td { (own.name) }
+                        td {
+                            @match &own.state {
+                                SourceState::Starting(share) => { span.tag { "reading its history: " (format!("{:.0} %", 100.0 * share)) } }
+                                SourceState::Up => { span.tag { "up" } }
+                                SourceState::Down(error) => { span.tag.bad { "not known whole" } " " (error) }
+                            }
+                        }
+                        td {
+                            @match own.last_success {
+                                Some(at) => { (duration((overview.now - at).max(0.0))) " ago" }
+                                None => { "\u{2013}" }
+                            }
+                        }
+                    } } }
+                }
+            }
+        }
     }
 }
 

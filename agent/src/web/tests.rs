@@ -70,6 +70,7 @@ fn overview(incidents: Vec<Incident>) -> Overview {
         dry_run: false,
         incidents,
         targets: Vec::new(),
+        sources: Vec::new(),
         series: vec![SeriesView {
             job: Arc::from("gateway"),
             signal: Arc::from("resource_ledger_orphaned"),

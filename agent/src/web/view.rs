@@ -11,6 +11,7 @@ use crate::agent::Seen;
 use crate::discovery::Target;
 use crate::engine;
 use crate::incident::Incident;
+use crate::source::SourceStatus;
 
 pub(super) use leak::LeakView;
 
@@ -29,6 +30,8 @@ pub(super) struct Overview {
     pub(super) incidents: Vec<Incident>,
     /// All targets.
     pub(super) targets: Vec<TargetView>,
+    /// The stores that are queried.
+    pub(super) sources: Vec<SourceStatus>,
     /// How the watched series are judged, by job and signal.
     pub(super) series: Vec<SeriesView>,
 }
@@ -90,6 +93,7 @@ impl Overview {
             dry_run: seen.config.alerting.dry_run,
             incidents: engine.incidents().cloned().collect(),
             targets: engine.targets().map(TargetView::of).collect(),
+            sources: seen.sources.status().cloned().collect(),
             series: series(seen),
         }
     }

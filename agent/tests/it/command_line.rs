@@ -147,9 +147,9 @@ fn an_audit_tells_what_is_wrong_with_its_command_line_and_its_store() {
     let rows: [(&[&str], i32, &str); 6] = [
         (&[], 64, "--prometheus <URL>"),
         (
-            &["--prometheus", "https://me:secret@store/"],
+            &["--prometheus", "ftp://me:secret@store/"],
             64,
-            "https, which is not supported yet",
+            "begins with neither http:// nor https://",
         ),
         (
             &["--prometheus", "http://store/", "--from", "yesterday"],
@@ -194,7 +194,7 @@ fn a_replay_tells_what_is_wrong_with_its_store_as_an_audit_does() {
     for (arguments, expected) in [
         (
             &["--prometheus", "ftp://store/", "--from", "-1d"][..],
-            "does not begin with http",
+            "begins with neither http:// nor https://",
         ),
         (
             &["--prometheus", "http://store/", "--from", "now"],

@@ -28,6 +28,11 @@ pub(super) trait Shape {
     /// What it is read into.
     type Value: Default;
 
+    /// How many samples it holds.
+    fn samples(_value: &Self::Value) -> usize {
+        0
+    }
+
     /// Reads `data`.
     fn read<'de, D: Deserializer<'de>>(data: D) -> Result<Self::Value, D::Error>;
 }
@@ -40,6 +45,9 @@ pub(super) struct SeriesList;
 
 /// A matrix: `/api/v1/query_range`, or `/api/v1/query` of a range selector.
 pub(super) struct MatrixShape;
+
+/// An instant vector: `/api/v1/query` of anything else; each series has one value.
+pub(super) struct VectorShape;
 
 /// The values of many series.
 #[derive(Debug, Default, PartialEq)]
@@ -62,8 +70,8 @@ impl Matrix {
     }
 }
 
-/// Reads an answer whose HTTP status was a success.
-pub(super) fn read<S: Shape>(body: &[u8]) -> Result<S::Value, Fault> {
+/// Reads an answer whose HTTP status was a success, if it has no more than so many samples.
+pub(super) fn read<S: Shape>(body: &[u8], samples: usize) -> Result<S::Value, Fault> {
     let unreadable = |error: serde_json::Error| {
         Fault::Unreadable(excerpt(&error.to_string(), MESSAGE_CHARACTERS))
     };
@@ -78,9 +86,11 @@ pub(super) fn read<S: Shape>(body: &[u8]) -> Result<S::Value, Fault> {
     }
     let partial = answer.warnings.iter().find(|text| says_partial(text));
     match (answer.is_partial, partial) {
-        (false, None) => answer
-            .data
-            .ok_or_else(|| Fault::Unreadable("it has no `data`".to_owned())),
+        (false, None) => match answer.data {
+            Some(data) if S::samples(&data) > samples => Err(Fault::TooMany(samples)),
+            Some(data) => Ok(data),
+            None => Err(Fault::Unreadable("it has no `data`".to_owned())),
+        },
         (_, told) => Err(Fault::Partial(
             told.map(|text| excerpt(text, MESSAGE_CHARACTERS))
                 .unwrap_or_default(),
@@ -177,12 +187,29 @@ impl Shape for SeriesList {
 impl Shape for MatrixShape {
     type Value = Matrix;
 
+    fn samples(value: &Matrix) -> usize {
+        value.values.len()
+    }
+
     fn read<'de, D: Deserializer<'de>>(data: D) -> Result<Self::Value, D::Error> {
-        data.deserialize_map(DataVisitor)
+        data.deserialize_map(DataVisitor("matrix"))
     }
 }
 
-struct DataVisitor;
+impl Shape for VectorShape {
+    type Value = Matrix;
+
+    fn samples(value: &Matrix) -> usize {
+        value.values.len()
+    }
+
+    fn read<'de, D: Deserializer<'de>>(data: D) -> Result<Self::Value, D::Error> {
+        data.deserialize_map(DataVisitor("vector"))
+    }
+}
+
+/// Data of this `resultType`.
+struct DataVisitor(&'static str);
 
 impl<'de> Visitor<'de> for DataVisitor {
     type Value = Matrix;
@@ -197,10 +224,11 @@ impl<'de> Visitor<'de> for DataVisitor {
             match &*key {
                 "resultType" => {
                     let kind: Cow<'de, str> = map.next_value()?;
-                    if kind != "matrix" {
+                    if kind != self.0 {
                         return Err(A::Error::custom(format_args!(
-                            "`resultType` is `{}` and not `matrix`",
-                            excerpt(&kind, 20)
+                            "`resultType` is `{}` and not `{}`",
+                            excerpt(&kind, 20),
+                            self.0
                         )));
                     }
                 }
@@ -266,6 +294,10 @@ impl<'de> Visitor<'de> for Row<'_> {
             match &*key {
                 "metric" => labels = Some(map.next_value::<Labels>()?),
                 "values" => map.next_value_seed(Values(&mut self.0.values))?,
+                "value" => {
+                    let (seconds, value): (f64, Number) = map.next_value()?;
+                    self.0.values.push((millis(seconds), value.0));
+                }
                 // Native histograms, which no level is.
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -298,10 +330,14 @@ impl<'de> Visitor<'de> for Values<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
         while let Some((seconds, value)) = values.next_element::<(f64, Number)>()? {
-            self.0.push(((seconds * 1000.0).round() as i64, value.0));
+            self.0.push((millis(seconds), value.0));
         }
         Ok(())
     }
+}
+
+fn millis(seconds: f64) -> i64 {
+    (seconds * 1000.0).round() as i64
 }
 
 /// A number in quotes, as the API writes them.

@@ -1,25 +1,26 @@
 //! One question to a store over HTTP: bounded in time and size, tried again with growing pauses, at most a few at once.
 //!
 //! It only ever reads: GET, never a write, and no more at a time than a store can bear. Credentials are taken out of
-//! the URL at once and go to that host alone; a redirect is followed within it and refused elsewhere. What a store
-//! refuses for good (a wrong query, a missing permission) is not tried again.
+//! the URL at once; they and redirects are [`HttpClient`]'s. What a store refuses for good (a wrong query, a missing
+//! permission) is not tried again. Answers are asked for compressed, except from this machine, and bounded either way.
 //!
 //! Sources: Prometheus, "HTTP API"; RFC 9110, 10.2.3 (Retry-After).
 
-use std::error::Error;
-use std::fmt;
+use std::io::Read as _;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_ENCODING, LOCATION, RETRY_AFTER};
-use reqwest::{Response, Url, redirect};
+use flate2::read::GzDecoder;
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HeaderName, HeaderValue, RETRY_AFTER,
+};
+use reqwest::{Response, Url};
 
 use super::StoreSettings;
 use super::answer::{self, Shape};
 use super::error::{Fault, StoreError};
 use crate::clock;
 use crate::excerpt::{excerpt, excerpt_of_bytes};
-
-const MAX_REDIRECTS: usize = 5;
+use crate::http_client::{Authentication, HttpClient, HttpError, HttpRequest, UrlCredentials};
 
 /// Characters of a store's text that a message shows.
 const EXCERPT_CHARACTERS: usize = 200;
@@ -27,50 +28,45 @@ const EXCERPT_CHARACTERS: usize = 200;
 /// Bytes of an error's body that are read.
 const ERROR_BYTES: usize = 64 << 10;
 
+/// Which tenant is asked about, in Mimir, Cortex and their kin.
+const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
+
 /// Asks one store.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
-    http: reqwest::Client,
+    http: HttpClient,
     /// Without credentials, query and final slash.
     base: Url,
-    credentials: Option<Credentials>,
+    /// Whether answers may come compressed: from this machine that only costs.
+    compressed: bool,
     pub(super) settings: StoreSettings,
-}
-
-/// Who asks. Never shown.
-#[derive(Clone, PartialEq, Eq)]
-struct Credentials {
-    user: String,
-    password: Option<String>,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials")
-    }
 }
 
 /// What came of one question, and how often it was asked.
 pub(super) struct Asked<T> {
     pub(super) outcome: Result<T, Fault>,
     pub(super) tries: u32,
+    /// How long the store wants to be left alone.
+    pub(super) told: Option<Duration>,
 }
 
 impl Client {
     pub(super) fn new(url: &str, settings: StoreSettings) -> Result<Self, StoreError> {
         let (base, credentials) = address(url)?;
-        let http = crate::http_client::builder()
-            .user_agent(concat!("leak-agent/", env!("CARGO_PKG_VERSION")))
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .pool_max_idle_per_host(settings.concurrency)
-            .build()
-            .map_err(|error| StoreError::Client(innermost(&error)))?;
+        let mut http = settings.http.clone();
+        if let Some(credentials) = credentials {
+            if http.authentication != Authentication::None {
+                return Err(StoreError::Url(
+                    "holds credentials, and so do the settings of its client: give one of them",
+                ));
+            }
+            http.authentication = credentials.authentication();
+        }
+        let compressed = !matches!(base.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
         Ok(Self {
-            http,
+            http: HttpClient::new(http, settings.concurrency),
             base,
-            credentials,
+            compressed,
             settings,
         })
     }
@@ -103,9 +99,27 @@ impl Client {
                 Err(fault) => fault.passes() && tries < self.settings.tries,
             };
             if !again {
-                return Asked { outcome, tries };
+                return Asked {
+                    outcome,
+                    tries,
+                    told,
+                };
             }
             tokio::time::sleep(self.pause(tries, told)).await;
+        }
+    }
+
+    /// Asks once, whatever comes of it.
+    pub(super) async fn ask_once<S: Shape>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Asked<S::Value> {
+        let (outcome, told) = self.once::<S>(path, query).await;
+        Asked {
+            outcome,
+            tries: 1,
+            told,
         }
     }
 
@@ -136,7 +150,7 @@ impl Client {
             Ok(Err(fault)) => return (Err(fault), told),
             Err(elapsed) => return (Err(Fault::TimedOut(elapsed.0)), None),
         };
-        (answer::read::<S>(&body), None)
+        (answer::read::<S>(&body, self.settings.answer_samples), None)
     }
 
     /// The body of a successful answer.
@@ -159,15 +173,24 @@ impl Client {
                 ),
             });
         }
-        if let Some(encoding) = response.headers().get(CONTENT_ENCODING)
-            && encoding != "identity"
-        {
-            let shown = excerpt_of_bytes(encoding.as_bytes(), EXCERPT_CHARACTERS);
-            return Err(Fault::Unreadable(format!(
-                "it is encoded as {shown}, which was not asked for"
-            )));
+        let limit = self.settings.answer_bytes;
+        let encoding = response.headers().get(CONTENT_ENCODING).cloned();
+        let body = match encoding {
+            Some(encoding) if self.compressed && encoding == "gzip" => {
+                decompressed(&read(&mut response, limit).await?, limit)?
+            }
+            Some(encoding) if encoding != "identity" => {
+                let shown = excerpt_of_bytes(encoding.as_bytes(), EXCERPT_CHARACTERS);
+                return Err(Fault::Unreadable(format!(
+                    "it is encoded as {shown}, which was not asked for"
+                )));
+            }
+            _ => read(&mut response, limit).await?,
+        };
+        if status == reqwest::StatusCode::PARTIAL_CONTENT {
+            return Err(Fault::Partial("HTTP status 206".to_owned()));
         }
-        read(&mut response, self.settings.answer_bytes).await
+        Ok(body)
     }
 
     /// The response, after the redirects that are followed.
@@ -178,104 +201,38 @@ impl Client {
             url.path().trim_end_matches('/')
         ));
         url.query_pairs_mut().extend_pairs(query);
-        for _ in 0..=MAX_REDIRECTS {
-            let mut request = self
-                .http
-                .get(url.clone())
-                .header(ACCEPT, "application/json");
-            if let Some(own) = &self.credentials {
-                request = request.basic_auth(&own.user, own.password.as_ref());
-            }
-            let response = request
-                .send()
-                .await
-                .map_err(|error| Fault::Connection(innermost(&error)))?;
-            if !response.status().is_redirection() || !response.headers().contains_key(LOCATION) {
-                return Ok(response);
-            }
-            url = follow(&url, &response)?;
+        let mut request =
+            HttpRequest::get(url).header(ACCEPT, HeaderValue::from_static("application/json"));
+        if self.compressed {
+            request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        Err(Fault::Redirect {
-            location: shown(&url),
-            reason: "it is the sixth in a row",
+        if let Some(tenant) = &self.settings.tenant {
+            let value = HeaderValue::from_str(tenant)
+                .map_err(|_| Fault::Connection("the tenant is no header's value".to_owned()))?;
+            request = request.header(TENANT, value);
+        }
+        self.http.send(request).await.map_err(|error| match error {
+            HttpError::Redirect { location, reason } => Fault::Redirect { location, reason },
+            other => Fault::Connection(other.to_string()),
         })
     }
 }
 
 /// The store's base URL and the credentials that stood in it.
-fn address(text: &str) -> Result<(Url, Option<Credentials>), StoreError> {
+fn address(text: &str) -> Result<(Url, Option<UrlCredentials>), StoreError> {
     let mut url: Url = text.parse().map_err(|_| {
         StoreError::Url("cannot be read; it looks like http://prometheus.example.org:9090")
     })?;
-    match url.scheme() {
-        "http" => {}
-        "https" => {
-            return Err(StoreError::Url(
-                "begins with https, which is not supported yet; ask through a local forward that speaks http",
-            ));
-        }
-        _ => return Err(StoreError::Url("does not begin with http://")),
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(StoreError::Url("begins with neither http:// nor https://"));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(StoreError::Url(
             "has a query or a fragment, which it must not",
         ));
     }
-    let decoded = |text: &str| {
-        let pairs = format!("k={}", text.replace('+', "%2B"));
-        reqwest::Url::parse(&format!("http://h/?{pairs}"))
-            .ok()
-            .and_then(|url| {
-                url.query_pairs()
-                    .next()
-                    .map(|(_, value)| value.into_owned())
-            })
-            .unwrap_or_else(|| text.to_owned())
-    };
-    let credentials =
-        (!url.username().is_empty() || url.password().is_some()).then(|| Credentials {
-            user: decoded(url.username()),
-            password: url.password().map(decoded),
-        });
-    // Both fail only for URLs without a host, and http has one.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
+    let credentials = UrlCredentials::take(&mut url);
     Ok((url, credentials))
-}
-
-/// Where a redirect leads, if it stays with the store.
-fn follow(from: &Url, response: &Response) -> Result<Url, Fault> {
-    let location = response
-        .headers()
-        .get(LOCATION)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-        .unwrap_or_default();
-    let Ok(mut to) = from.join(&location) else {
-        return Err(Fault::Redirect {
-            location: "something".to_owned(),
-            reason: "it is not a URL",
-        });
-    };
-    let _ = to.set_username("");
-    let _ = to.set_password(None);
-    if to.scheme() != from.scheme()
-        || to.host_str() != from.host_str()
-        || to.port_or_known_default() != from.port_or_known_default()
-    {
-        return Err(Fault::Redirect {
-            location: shown(&to),
-            reason: "it leads to another host, or to https",
-        });
-    }
-    Ok(to)
-}
-
-/// A URL without what may be secret.
-fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    excerpt(url.as_str(), EXCERPT_CHARACTERS)
 }
 
 /// How long the store wants to be left alone: seconds, or a date.
@@ -310,42 +267,63 @@ async fn read(response: &mut Response, limit: usize) -> Result<Vec<u8>, Fault> {
             Err(error) => {
                 return Err(Fault::BrokenOff {
                     bytes: body.len(),
-                    cause: innermost(&error),
+                    cause: crate::http_client::innermost(&error),
                 });
             }
         }
     }
 }
 
-/// The cause at the bottom, which says what happened; those above it hold the URL.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
+/// What a gzipped body holds, if that is not more than `limit`.
+fn decompressed(body: &[u8], limit: usize) -> Result<Vec<u8>, Fault> {
+    let mut plain = Vec::new();
+    let read = GzDecoder::new(body)
+        .take(limit as u64 + 1)
+        .read_to_end(&mut plain);
+    match read {
+        Ok(bytes) if bytes > limit => Err(Fault::TooLarge(limit)),
+        Ok(_) => Ok(plain),
+        Err(error) => Err(Fault::Unreadable(format!(
+            "its gzip cannot be read: {}",
+            excerpt(&error.to_string(), EXCERPT_CHARACTERS)
+        ))),
     }
-    if std::ptr::addr_eq(cause, error) {
-        // Its own text would show the URL.
-        return "the request could not be made".to_owned();
-    }
-    excerpt(&cause.to_string(), EXCERPT_CHARACTERS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http_client::Secret;
+
+    #[test]
+    fn a_compressed_answer_is_bounded_by_what_it_holds() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut encoder, &[b' '; 100_000]).expect("in memory");
+        let body = encoder.finish().expect("in memory");
+        assert!(body.len() < 1000);
+        assert_eq!(
+            decompressed(&body, 100_000).map(|own| own.len()),
+            Ok(100_000)
+        );
+        assert_eq!(decompressed(&body, 99_999), Err(Fault::TooLarge(99_999)));
+        assert!(matches!(
+            decompressed(&body[..50], 100_000),
+            Err(Fault::Unreadable(_))
+        ));
+    }
 
     #[track_caller]
-    fn check(url: &str, shown: &str, user: Option<(&str, Option<&str>)>) {
+    fn check(url: &str, shown: &str, user: Option<(&str, &str)>) {
         let (base, credentials) = address(url).expect("an address");
         assert_eq!(base.as_str(), shown);
-        let expected = user.map(|(user, password)| Credentials {
-            user: user.to_owned(),
-            password: password.map(str::to_owned),
+        let expected = user.map(|(user, password)| UrlCredentials {
+            user: Secret::new(user),
+            password: Secret::new(password),
         });
         assert!(credentials == expected, "{url}");
         let settings = StoreSettings::default();
         let client = Client::new(url, settings).expect("a client");
-        assert!(!format!("{client:?}").contains("cret"), "{client:?}");
+        assert!(!format!("{client:?}").contains("@cret"), "{client:?}");
     }
 
     #[track_caller]
@@ -361,14 +339,14 @@ mod tests {
         check(
             "http://me:s%40cret+1@store/select/0/prometheus/",
             "http://store/select/0/prometheus/",
-            Some(("me", Some("s@cret+1"))),
+            Some(("me", "s@cret+1")),
         );
-        check("http://me@store/", "http://store/", Some(("me", None)));
+        check("http://me@store/", "http://store/", Some(("me", "")));
+        check("https://store/", "https://store/", None);
         check_refused(
-            "https://me:secret@store/",
-            "https, which is not supported yet",
+            "ftp://me:secret@store/",
+            "begins with neither http:// nor https://",
         );
-        check_refused("ftp://me:secret@store/", "does not begin with http://");
         check_refused("http://store/?token=secret", "has a query");
         check_refused("me:secret@store:9090:1", "the URL of the store");
     }

@@ -59,6 +59,9 @@ pub enum Fault {
         /// Why.
         cause: String,
     },
+    /// More samples than are read.
+    #[error("the answer has more than {0} samples")]
+    TooMany(usize),
     /// More bytes than are read.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
@@ -90,16 +93,34 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Its kind, in one word: for a metric.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Connection(_) => "connection",
+            Self::TimedOut(_) => "timeout",
+            Self::BrokenOff { .. } => "broken_off",
+            Self::TooLarge(_) => "body_size_limit",
+            Self::TooMany(_) => "sample_limit",
+            Self::Status { .. } => "status",
+            Self::Redirect { .. } => "redirect",
+            Self::Unreadable(_) => "unreadable",
+            Self::Refused(_) => "refused",
+            Self::Partial(_) => "partial",
+        }
+    }
+
     /// Whether the same request may succeed a little later.
-    pub(super) fn passes(&self) -> bool {
+    pub fn passes(&self) -> bool {
         match self {
             Self::Connection(_) | Self::TimedOut(_) | Self::BrokenOff { .. } | Self::Partial(_) => {
                 true
             }
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
-            Self::TooLarge(_) | Self::Redirect { .. } | Self::Unreadable(_) | Self::Refused(_) => {
-                false
-            }
+            Self::TooLarge(_)
+            | Self::TooMany(_)
+            | Self::Redirect { .. }
+            | Self::Unreadable(_)
+            | Self::Refused(_) => false,
         }
     }
 
@@ -117,7 +138,7 @@ impl Fault {
     /// Whether the store has looked at the question and will not answer it.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
-            Self::TooLarge(_) | Self::Refused(_) => true,
+            Self::TooLarge(_) | Self::TooMany(_) | Self::Refused(_) => true,
             Self::Status { status, .. } => matches!(status, 413 | 422),
             _ => false,
         }
@@ -126,9 +147,11 @@ impl Fault {
     /// Whether half of the question may be answered: the whole was too much for the store, or for us.
     pub(super) fn is_about_size(&self) -> bool {
         match self {
-            Self::TooLarge(_) | Self::TimedOut(_) | Self::BrokenOff { .. } | Self::Refused(_) => {
-                true
-            }
+            Self::TooLarge(_)
+            | Self::TooMany(_)
+            | Self::TimedOut(_)
+            | Self::BrokenOff { .. }
+            | Self::Refused(_) => true,
             Self::Status { status, .. } => matches!(status, 413 | 422 | 500 | 502 | 503 | 504),
             _ => false,
         }
@@ -156,13 +179,15 @@ fn advice(fault: &Fault) -> &'static str {
     match fault {
         Fault::Connection(_) => "; is the store up, and is this its address?",
         Fault::Status { status: 401, .. } => {
-            "; put user and password into the URL: http://USER:PASSWORD@HOST/"
+            "; it wants to know who asks: credentials stand in `sources` of the configuration, or in the URL of the command line as http://USER:PASSWORD@HOST/"
         }
         Fault::Status { status: 403, .. } => "; these credentials may not query the store",
         Fault::Status { status: 404, .. } => {
             "; is a path prefix missing, such as /prometheus or /select/0/prometheus?"
         }
-        Fault::TooLarge(_) | Fault::TimedOut(_) => "; ask for a shorter range or a longer step",
+        Fault::TooLarge(_) | Fault::TooMany(_) | Fault::TimedOut(_) => {
+            "; ask for a shorter range or a longer step"
+        }
         Fault::Redirect { .. } => "; give the address that it leads to",
         Fault::Unreadable(_) => "; is this a Prometheus-compatible store?",
         _ => "",
@@ -193,7 +218,7 @@ mod tests {
         check(
             status(401, ""),
             1,
-            "HTTP status 401; put user and password into the URL: http://USER:PASSWORD@HOST/",
+            "HTTP status 401; it wants to know who asks: credentials stand in `sources` of the configuration, or in the URL of the command line as http://USER:PASSWORD@HOST/",
         );
         check(
             status(503, "busy"),

@@ -9,9 +9,8 @@ use super::error::StoreError;
 use super::plan::{self, Question};
 use super::{Range, Store, seconds};
 use crate::catalogue::{Catalogue, Role};
-use crate::history::{Series, SeriesIndex, SeriesTable};
+use crate::history::{Series, SeriesIndex, SeriesTable, UP};
 use crate::labels::{Labels, write_escaped};
-use crate::replay::UP;
 
 /// The name of a series among its labels, in the API.
 const NAME: &str = "__name__";
@@ -127,7 +126,16 @@ impl Store {
             }
         }
         listing.questions = plan::questions(asked, &sum_by);
+        for question in &mut listing.questions {
+            question.matchers.clone_from(&self.client.settings.matchers);
+        }
         Ok(listing)
+    }
+
+    /// The configured matchers with a comma before them.
+    fn more_matchers(&self) -> String {
+        let own = self.client.settings.matchers.as_ref();
+        own.map_or_else(String::new, |own| format!(",{own}"))
     }
 
     /// Which of the wanted families there are; `None` where the store cannot say.
@@ -138,7 +146,11 @@ impl Store {
     ) -> Result<Option<BTreeSet<String>>, StoreError> {
         let any: Vec<&str> = wanted.iter().map(|wanted| &*wanted.family).collect();
         // Names of metrics hold nothing that a regular expression would take for more than itself.
-        let mut query = vec![("match[]", format!("{{__name__=~\"{}\"}}", any.join("|")))];
+        let more = self.more_matchers();
+        let mut query = vec![(
+            "match[]",
+            format!("{{__name__=~\"{}\"{more}}}", any.join("|")),
+        )];
         query.extend(span_of(range));
         let path = "label/__name__/values";
         let asked = self.client.ask::<Names>(path, &query).await;
@@ -153,6 +165,7 @@ impl Store {
             Asked {
                 outcome: Err(fault),
                 tries,
+                ..
             } => Err(StoreError::Request {
                 url: self.client.endpoint(path),
                 fault,
@@ -172,7 +185,9 @@ impl Store {
         let mut selector = String::from("{__name__=\"");
         // Writing to a String cannot fail.
         let _ = write_escaped(&mut selector, family);
-        selector.push_str("\"}");
+        selector.push('"');
+        selector.push_str(&self.more_matchers());
+        selector.push('}');
         let mut query = vec![("match[]", selector)];
         query.extend(span_of(range));
         let asked = self.client.ask::<SeriesList>("series", &query).await;

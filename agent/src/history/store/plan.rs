@@ -19,7 +19,7 @@ use crate::labels::{Labels, write_escaped};
 const SERIES_OF_A_QUESTION: usize = 1000;
 
 /// Bytes of a selector: with its encoding the URL stays below the 8 KiB that proxies let through.
-const SELECTOR_BYTES: usize = 2000;
+pub(super) const SELECTOR_BYTES: usize = 2000;
 
 /// Points of one series in one answer; Prometheus refuses more than 11,000.
 const POINTS_OF_A_SERIES: i64 = 10_000;
@@ -38,6 +38,8 @@ pub(super) struct Question {
     jobs: BTreeSet<Arc<str>>,
     /// The labels by which a counter of load is summed; its sum has no other.
     pub(super) sum_by: Option<Arc<[Arc<str>]>>,
+    /// More matchers of its selector.
+    pub(super) matchers: Option<Arc<str>>,
 }
 
 impl Question {
@@ -50,7 +52,11 @@ impl Question {
     pub(super) fn selector(&self) -> String {
         let mut text = format!("{{{}", matcher("__name__", &self.families));
         // Writing to a String cannot fail.
-        let _ = write!(text, ",{}}}", matcher("job", &self.jobs));
+        let _ = write!(text, ",{}", matcher("job", &self.jobs));
+        if let Some(matchers) = &self.matchers {
+            let _ = write!(text, ",{matchers}");
+        }
+        text.push('}');
         text
     }
 
@@ -69,7 +75,7 @@ impl Question {
     }
 }
 
-fn matcher(label: &str, values: &BTreeSet<Arc<str>>) -> String {
+pub(super) fn matcher(label: &str, values: &BTreeSet<Arc<str>>) -> String {
     let mut text = String::from(label);
     match values.first() {
         Some(only) if values.len() == 1 => {
@@ -158,6 +164,7 @@ impl Bin {
             families,
             jobs: BTreeSet::from([Arc::from(job)]),
             sum_by: sum_by.cloned(),
+            matchers: None,
         })
     }
 
@@ -178,6 +185,7 @@ impl Bin {
             families: self.0.families.union(&other.0.families).cloned().collect(),
             jobs: self.0.jobs.union(&other.0.jobs).cloned().collect(),
             sum_by: self.0.sum_by.clone(),
+            matchers: None,
         })
     }
 }

@@ -198,7 +198,7 @@ impl Source {
     async fn question(&self, question: &Question, from: i64, to: i64, gathered: &Mutex<Gathered>) {
         let mut spans = vec![(from, to, HALVINGS)];
         while let Some((from, to, halvings)) = spans.pop() {
-            let Asked { outcome, tries } = self.ask(question, from, to).await;
+            let Asked { outcome, tries, .. } = self.ask(question, from, to).await;
             let fault = match outcome {
                 Ok(matrix) => {
                     self.take(question, from, to, &matrix, &mut lock(gathered));

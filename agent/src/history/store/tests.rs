@@ -1,5 +1,5 @@
 mod faults;
-mod server;
+pub(crate) mod server;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

@@ -1,7 +1,7 @@
 use super::*;
 
 fn matrix(body: &str) -> Result<Matrix, Fault> {
-    read::<MatrixShape>(body.as_bytes())
+    read::<MatrixShape>(body.as_bytes(), usize::MAX)
 }
 
 #[test]
@@ -38,11 +38,13 @@ fn an_empty_answer_is_an_answer() {
         assert_eq!(matrix(&body), Ok(Matrix::default()));
     }
     assert_eq!(
-        read::<Names>(br#"{"status":"success","data":null}"#),
+        read::<Names>(br#"{"status":"success","data":null}"#, 0),
         Ok(Vec::new())
     );
-    let series =
-        read::<SeriesList>(br#"{"status":"success","data":[{"__name__":"up","job":"a"}]}"#);
+    let series = read::<SeriesList>(
+        br#"{"status":"success","data":[{"__name__":"up","job":"a"}]}"#,
+        0,
+    );
     assert_eq!(
         series,
         Ok(vec![

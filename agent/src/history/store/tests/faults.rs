@@ -105,7 +105,7 @@ async fn what_the_store_refuses_for_good_ends_it_with_advice() {
     let status = |status: u16| Reply::Status(status, Vec::new(), String::new());
     check_end(
         status(401),
-        "HTTP status 401; put user and password into the URL",
+        "HTTP status 401; it wants to know who asks: credentials stand",
     )
     .await;
     check_end(status(403), "HTTP status 403; these credentials").await;
@@ -186,7 +186,7 @@ async fn a_store_that_is_not_there_is_told_so() {
     let text = error.to_string();
     assert!(
         text.starts_with(
-            "http://127.0.0.1:1/prefix/api/v1/label/__name__/values: no answer: Connection refused"
+            "http://127.0.0.1:1/prefix/api/v1/label/__name__/values: no answer: no connection: Connection refused"
         ),
         "{text}"
     );

@@ -14,22 +14,22 @@ use crate::labels::Labels;
 
 /// One request.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// Its place among all requests, from 0.
-    pub(super) number: usize,
+    pub(crate) number: usize,
     /// Without `/api/v1/`.
-    pub(super) path: String,
-    pub(super) parameters: Vec<(String, String)>,
-    pub(super) head: String,
+    pub(crate) path: String,
+    pub(crate) parameters: Vec<(String, String)>,
+    pub(crate) head: String,
 }
 
 impl Request {
-    pub(super) fn parameter(&self, name: &str) -> &str {
+    pub(crate) fn parameter(&self, name: &str) -> &str {
         let found = self.parameters.iter().find(|(own, _)| own == name);
         found.map_or("", |(_, value)| value)
     }
 
-    pub(super) fn is_for_samples(&self) -> bool {
+    pub(crate) fn is_for_samples(&self) -> bool {
         self.path.starts_with("query")
     }
 
@@ -40,7 +40,7 @@ impl Request {
 
 /// How a request is answered.
 #[derive(Debug, Clone)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// From the samples.
     Truth,
     /// From the samples, once four such requests wait for it.
@@ -65,13 +65,13 @@ struct Desk {
 type Script = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
 
 /// Series with their samples, in milliseconds.
-pub(super) type Stored = Vec<(Labels, Vec<(i64, f64)>)>;
+pub(crate) type Stored = Vec<(Labels, Vec<(i64, f64)>)>;
 
-pub(super) struct Server {
-    pub(super) address: String,
+pub(crate) struct Server {
+    pub(crate) address: String,
     requests: Arc<Mutex<Vec<Request>>>,
     /// The most requests that were open at once.
-    pub(super) most: Arc<AtomicUsize>,
+    pub(crate) most: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -82,7 +82,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(super) async fn start(
+    pub(crate) async fn start(
         stored: Stored,
         script: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -119,11 +119,11 @@ impl Server {
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("no panic").clone()
     }
 }
@@ -201,7 +201,7 @@ fn response(status: u16, headers: &[String], body: &str) -> Vec<u8> {
 }
 
 /// A successful answer around its `data`.
-pub(super) fn success(data: &str) -> String {
+pub(crate) fn success(data: &str) -> String {
     format!(r#"{{"status":"success","data":{data}}}"#)
 }
 
@@ -223,6 +223,7 @@ fn truth(stored: &Stored, request: &Request) -> String {
                 .collect();
             success(&serde_json::json!(found).to_string())
         }
+        "query" if request.parameter("query").starts_with("sum by (") => sums(stored, request),
         "query" => {
             let expression = request.parameter("query");
             let to = request.number("time");
@@ -256,10 +257,8 @@ fn range(stored: &Stored, request: &Request) -> String {
         .step_by(step as usize)
         .collect();
     let last = |samples: &[(i64, f64)], point: i64| {
-        let within = samples
-            .iter()
-            .rev()
-            .find(|(at, _)| (point - span..=point).contains(at));
+        let end = samples.partition_point(|(at, _)| *at <= point);
+        let within = samples[..end].last().filter(|(at, _)| *at >= point - span);
         within.map(|(_, value)| *value)
     };
     let by: Option<Vec<&str>> = expression
@@ -288,6 +287,38 @@ fn range(stored: &Stored, request: &Request) -> String {
         }
     }
     matrix(rows.into_iter())
+}
+
+/// Counters as they stand, each family summed by labels; a sample stands for five minutes.
+fn sums(stored: &Stored, request: &Request) -> String {
+    let expression = request.parameter("query");
+    let (by, selector) = expression
+        .strip_prefix("sum by (")
+        .and_then(|rest| rest.split_once(") ("))
+        .expect("labels and a selector");
+    let by: Vec<&str> = by.split(", ").collect();
+    let to = request.number("time");
+    let mut sums: Vec<(Labels, f64)> = Vec::new();
+    for (labels, samples) in stored {
+        let end = samples.partition_point(|(at, _)| *at <= to);
+        let stands = samples[..end].last().filter(|(at, _)| *at > to - 300_000);
+        let Some((_, value)) = stands.filter(|_| selects(selector.trim_end_matches(')'), labels))
+        else {
+            continue;
+        };
+        let own = labels.retain(|name| by.contains(&name));
+        match sums.iter_mut().find(|(labels, _)| *labels == own) {
+            None => sums.push((own, *value)),
+            Some((_, sum)) => *sum += value,
+        }
+    }
+    let rows: Vec<serde_json::Value> = sums
+        .iter()
+        .map(|(labels, sum)| {
+            serde_json::json!({ "metric": labels, "value": (to as f64 / 1000.0, sum.to_string()) })
+        })
+        .collect();
+    success(&serde_json::json!({ "resultType": "vector", "result": rows }).to_string())
 }
 
 fn matrix(rows: impl Iterator<Item = (Labels, Vec<(i64, f64)>)>) -> String {

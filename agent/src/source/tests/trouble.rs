@@ -1,0 +1,1 @@
+//! Stores that misbehave, one by one.
