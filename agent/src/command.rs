@@ -7,6 +7,7 @@ mod signals;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
@@ -16,11 +17,29 @@ pub use moment::{EmptySpan, Moment, MomentError};
 pub use replay::ReplayOptions;
 pub use signals::{SignalsError, SignalsOptions, signals};
 
+/// What `--version` says: besides the version, the revision that the builder named in the variable SOURCE_REVISION.
+static BUILD: LazyLock<String> = LazyLock::new(|| {
+    let revision = option_env!("SOURCE_REVISION").filter(|text| !text.is_empty());
+    let profile = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    format!(
+        "{}\nrevision: {}\nbuild: {profile}, {} {}",
+        env!("CARGO_PKG_VERSION"),
+        revision.unwrap_or("not named when it was built"),
+        std::env::consts::ARCH,
+        std::env::consts::OS,
+    )
+});
+
 /// Watches services with a Prometheus endpoint and pages when something they hold grows without bound.
 #[derive(Debug, Parser)]
 #[command(
     name = "leak-agent",
     version,
+    long_version = BUILD.as_str(),
     arg_required_else_help = true,
     after_help = "Exit status: 0 after an end by SIGTERM or SIGINT, 3 where `replay --fail-on-leak` saw an alert fire, 64 for a mistake in the command line or the configuration, 1 for any other failure. \
 RUST_LOG sets the log's level, for example RUST_LOG=debug."

@@ -1,17 +1,41 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::drill::DrillRequest;
 use crate::telemetry::LogFormat;
 
+/// What `--version` says: besides the version, the revision that the builder named in the variable SOURCE_REVISION.
+static BUILD: LazyLock<String> = LazyLock::new(|| {
+    let revision = option_env!("SOURCE_REVISION").filter(|text| !text.is_empty());
+    let profile = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    let console = if cfg!(feature = "console") {
+        ", with console"
+    } else {
+        ""
+    };
+    format!(
+        "{}\nrevision: {}\nbuild: {profile}, {} {}{console}",
+        env!("CARGO_PKG_VERSION"),
+        revision.unwrap_or("not named when it was built"),
+        std::env::consts::ARCH,
+        std::env::consts::OS,
+    )
+});
+
 /// A gateway that proxies and fans out, and counts exactly what it holds.
 #[derive(Debug, Parser)]
 #[command(
     name = "instrumented-gateway",
     version,
+    long_version = BUILD.as_str(),
     args_conflicts_with_subcommands = true
 )]
 #[command(subcommand_negates_reqs = true)]

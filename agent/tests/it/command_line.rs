@@ -46,10 +46,13 @@ fn help_and_version_say_what_it_is() {
         );
     }
     let version = agent(&["--version"]);
-    assert_eq!(
-        text(&version.stdout),
-        format!("leak-agent {}\n", env!("CARGO_PKG_VERSION"))
+    let told = text(&version.stdout);
+    let first = format!("leak-agent {}\n", env!("CARGO_PKG_VERSION"));
+    assert!(
+        told.starts_with(&first) && told.contains("\nrevision: ") && told.contains("\nbuild: "),
+        "{told}"
     );
+    assert_eq!(text(&agent(&["-V"]).stdout), first);
     assert_eq!(
         agent(&["run"]).status.code(),
         Some(64),

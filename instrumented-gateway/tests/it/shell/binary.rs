@@ -145,21 +145,28 @@ fn check_reports_every_mistake_and_exits_64() {
 
 #[test]
 fn a_good_configuration_has_no_mistakes() {
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.example.yml");
-    check(
-        &run(&["check", "--config", example]),
-        Some(example),
-        0,
-        expect![[r#"
+    for file in [
+        concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.example.yml"),
+        concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/packaging/kubernetes/gateway.yml"
+        ),
+    ] {
+        check(
+            &run(&["check", "--config", file]),
+            Some(file),
+            0,
+            expect![[r#"
             FILE: no mistakes
         "#]],
-    );
+        );
+    }
 }
 
 #[test]
 fn the_command_line_explains_itself() {
     check(
-        &run(&["--version"]),
+        &run(&["-V"]),
         None,
         0,
         expect![[r#"
