@@ -7,6 +7,7 @@
 
 mod event_loop;
 mod reader;
+mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use web_config::{Protection, WebConfigError};
 
 use crate::clock;
 use crate::config::Config;
+use crate::discovery::TargetManager;
 use crate::engine::{Engine, Saved};
 use crate::notify::{Notifier, NotifyError};
 use crate::scrape::Scraper;
@@ -29,6 +31,8 @@ use crate::web;
 use crate::witness::{Witness, WitnessError};
 use event_loop::EventLoop;
 pub(crate) use reader::{Reader, Seen};
+pub(crate) use reload::Reloader;
+pub use reload::{ReloadError, Reloaded};
 
 /// Scrapes that may wait to be judged; beyond them the scraping waits.
 const SCRAPES_WAITING: usize = 256;
@@ -71,6 +75,7 @@ pub struct Agent;
 #[derive(Debug)]
 pub struct Running {
     web: SocketAddr,
+    reloader: Reloader,
     shutdown: CancellationToken,
     ended: CancellationToken,
     event_loop: Task<()>,
@@ -102,16 +107,18 @@ impl Agent {
         let config = Arc::new(config);
         let started_at = clock::now();
         let (store, saved) = open_state(&config, started_at)?;
-        let targets = config.targets();
-        let engine = Engine::new(&config, targets.clone(), saved, started_at);
+        let targets = TargetManager::start(&config.jobs, &ledger);
+        let listed = targets.roll().targets.clone();
+        let engine = Engine::new(&config, listed.clone(), saved, started_at);
         let (scraped, scrapes) = mpsc::channel(SCRAPES_WAITING);
         let catalogue = Arc::new(config.catalogue());
         let external_labels = config.global.external_labels.clone();
         let mut scraper = Scraper::new(catalogue, external_labels, scraped, &ledger);
-        scraper.set_targets(&targets);
+        scraper.set_targets(&listed);
         let sources = Sources::start(&config, &engine, &ledger, started_at)?;
         let notifier = Notifier::start(&config.alerting.alertmanagers, &ledger)?;
         let (reader, readers) = reader::channel(READERS_WAITING);
+        let (reloader, reloads) = reload::channel(Arc::clone(&config));
         let shutdown = CancellationToken::new();
         let account = ledger.account::<ServiceTaskOutcome>(Labels::new());
         let event_loop = EventLoop {
@@ -125,6 +132,9 @@ impl Agent {
             scrapes,
             scraper,
             sources,
+            targets,
+            reloader: reloader.clone(),
+            reloads,
             readers,
             started_at,
             ledger: ledger.clone(),
@@ -132,14 +142,14 @@ impl Agent {
             shutdown: shutdown.clone(),
         };
         let interface = web::Server {
-            router: web::router(reader, &protection),
+            router: web::router(reader, reloader.clone(), &protection),
             protection,
             limits: web::Limits::default(),
             ledger: ledger.clone(),
             shutdown: shutdown.clone(),
         };
         let interface = interface.serve(listener);
-        tracing::info!(%web, targets = targets.len(), sources = config.sources.len(), dry_run = config.alerting.dry_run, "the agent watches");
+        tracing::info!(%web, targets = listed.len(), sources = config.sources.len(), dry_run = config.alerting.dry_run, "the agent watches");
         let ended = CancellationToken::new();
         let guard = ended.clone().drop_guard();
         let event_loop = async move {
@@ -148,6 +158,7 @@ impl Agent {
         };
         Ok(Running {
             web,
+            reloader,
             shutdown,
             ended,
             event_loop: ledger.spawn(account.open(), event_loop),
@@ -174,6 +185,15 @@ impl Running {
     /// Where the web interface listens.
     pub fn web_addr(&self) -> SocketAddr {
         self.web
+    }
+
+    /// Reads the configuration's file again and goes on by it, without losing any state; a bad file changes nothing. What
+    /// came of it is also logged.
+    ///
+    /// # Errors
+    /// Why the agent goes on as before.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.reloader.reload().await
     }
 
     /// Ends the agent: stores everything, sends what is queued within a bound, answers the requests under way. No

@@ -168,6 +168,11 @@ impl Alerts {
         }
     }
 
+    /// Goes on by other times.
+    pub fn set_timing(&mut self, timing: Timing) {
+        self.timing = timing;
+    }
+
     /// All of them, pages first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Alert> {
         self.alerts.values()

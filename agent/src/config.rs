@@ -25,7 +25,7 @@ use checked_yaml::Mistakes;
 use leak_detect::Timestamp;
 
 use crate::catalogue::{Catalogue, LevelSpec};
-use crate::discovery::{JobTemplate, Target};
+use crate::discovery::{JobTemplate, Provider, Target};
 use crate::http_client::HttpSettings;
 use crate::labels::Labels;
 
@@ -54,6 +54,8 @@ pub struct Config {
     pub workload_by: Option<Vec<Arc<str>>>,
     /// `limits`.
     pub limits: Limits,
+    /// Where it was read, to be read again at a reload; `None` for a text.
+    pub file: Option<PathBuf>,
 }
 
 /// What holds for all jobs.
@@ -76,6 +78,10 @@ pub struct Job {
     pub template: JobTemplate,
     /// The targets of its `static_configs`.
     pub targets: Vec<Arc<Target>>,
+    /// Those of them that its `relabel_configs` drop: their labels as discovered.
+    pub dropped: Vec<Labels>,
+    /// Its `*_sd_configs`.
+    pub providers: Vec<Provider>,
 }
 
 /// One of `sources`: a store of Prometheus' kind that is queried.
@@ -274,10 +280,13 @@ impl Config {
             source,
         })?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        read::config(&text, purpose, directory).map_err(|mistakes| ConfigError::Invalid {
+        let read = read::config(&text, purpose, directory);
+        let mut config = read.map_err(|mistakes| ConfigError::Invalid {
             path: path.to_owned(),
             mistakes,
-        })
+        })?;
+        config.file = Some(path.to_owned());
+        Ok(config)
     }
 
     /// Reads a text; the files that it names are relative to the working directory.
@@ -307,7 +316,7 @@ impl Config {
         catalogue
     }
 
-    /// Every target of every job, in their order.
+    /// Every static target of every job, in their order.
     pub fn targets(&self) -> Vec<Arc<Target>> {
         self.jobs
             .iter()

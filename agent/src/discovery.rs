@@ -1,9 +1,19 @@
-//! Which targets there are: from an address and its labels to what is scraped.
+//! Which targets there are: from what is configured and discovered to what is scraped.
 //!
-//! The rules are Prometheus' own (`PopulateLabels` of its scrape package): a label of the group goes before the
-//! job's setting of the same name, so that `__metrics_path__` or `__scrape_interval__` can differ by target; port 80 is
-//! added where none is given; `instance` is the address unless set; labels that begin with `__` end here. Where the
-//! addresses come from (now: `static_configs`) is the caller's.
+//! Providers ([`Provider`]) each tell of groups of targets, as often as they change; a job's groups are relabelled and
+//! become targets ([`JobTemplate::target`]), and what all jobs have together is one [`Roll`]. The rules are Prometheus'
+//! own (`PopulateLabels` of its scrape package): a label of the group goes before the job's setting of the same name, so
+//! that `__metrics_path__` or `__scrape_interval__` can differ by target; after the relabelling, port 80 is added where
+//! none is given (443 for https); `instance` is the address unless set; labels that begin with `__` end here.
+//!
+//! [`Discovery`] runs providers for whoever needs addresses: the jobs through the [`TargetManager`], and Alertmanagers.
+
+pub mod file;
+mod group;
+mod manager;
+mod provider;
+mod roll;
+mod running;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +22,13 @@ use checked_yaml::duration::parse_duration;
 
 use crate::http_client::HttpSettings;
 use crate::labels::{Labels, is_label_name};
+use crate::relabel::Relabelling;
+
+pub use group::{Group, GroupError};
+pub use manager::TargetManager;
+pub use provider::{Provider, ProviderReader};
+pub use roll::{DroppedTarget, JobRoll, MAX_TARGETS_PER_JOB, Roll};
+pub use running::{Discovery, Outlet, Report};
 
 /// What can be scraped, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,6 +145,8 @@ pub struct JobTemplate {
     pub scheme: String,
     /// `params`, in the order of their names.
     pub params: Vec<(String, Vec<String>)>,
+    /// `relabel_configs`.
+    pub relabelling: Relabelling,
     /// `evidence`.
     pub evidence: Vec<EvidenceKind>,
     /// The rest.
@@ -176,34 +195,39 @@ pub enum TargetError {
 }
 
 impl JobTemplate {
-    /// The target at `address` with the labels of its group.
+    /// The target with these labels of its own and of its group, `__address__` among them; `None` where the relabelling
+    /// drops it.
     ///
     /// # Errors
     /// Why there can be no such target.
-    pub fn target(&self, address: &str, group: &Labels) -> Result<Target, TargetError> {
-        let discovered = self.discovered(address, group);
-        let read = |name: &str| discovered.get(name).unwrap_or_default();
+    pub fn target(&self, member: &Labels) -> Result<Option<Target>, TargetError> {
+        let discovered = self.discovered(member);
+        let Some(relabelled) = self.relabelling.apply(&discovered) else {
+            return Ok(None);
+        };
+        let read = |name: &str| relabelled.get(name).unwrap_or_default();
         let scheme = read("__scheme__");
+        let scheme = if scheme.is_empty() { "http" } else { scheme };
         if !["http", "https"].contains(&scheme) {
             return Err(TargetError::Scheme(scheme.to_owned()));
         }
         let address = with_port(read("__address__"), scheme)?;
-        let url = self.url(&discovered, scheme, &address)?;
-        let interval = duration_label(&discovered, "__scrape_interval__")?;
-        let timeout = duration_label(&discovered, "__scrape_timeout__")?;
+        let url = self.url(&relabelled, scheme, &address)?;
+        let interval = duration_label(&relabelled, "__scrape_interval__")?;
+        let timeout = duration_label(&relabelled, "__scrape_timeout__")?;
         if timeout > interval {
             return Err(TargetError::TimeoutAboveInterval { timeout, interval });
         }
-        let mut labels = discovered.retain(|name| !name.starts_with("__"));
+        let mut labels = relabelled.retain(|name| !name.starts_with("__"));
         if !labels.contains("instance") {
             labels = labels.with("instance", address.as_str());
         }
-        let evidence_address = match discovered.get("__evidence_address__") {
+        let evidence_address = match relabelled.get("__evidence_address__") {
             _ if self.evidence.is_empty() => None,
             Some(own) => Some(with_port(own, "http")?),
             None => Some(address),
         };
-        Ok(Target {
+        Ok(Some(Target {
             job: Arc::clone(&self.job),
             instance: Arc::from(labels.get("instance").unwrap_or_default()),
             labels,
@@ -214,11 +238,11 @@ impl JobTemplate {
             evidence: self.evidence.clone(),
             evidence_address,
             settings: Arc::clone(&self.settings),
-        })
+        }))
     }
 
-    /// The group's labels, and the job's settings where the group says nothing.
-    fn discovered(&self, address: &str, group: &Labels) -> Labels {
+    /// A target's labels before the relabelling: its own, and the job's settings where those say nothing.
+    pub(crate) fn discovered(&self, member: &Labels) -> Labels {
         let settings: Labels = [
             ("job", self.job.to_string()),
             ("__scrape_interval__", duration_text(self.interval)),
@@ -228,7 +252,7 @@ impl JobTemplate {
         ]
         .into_iter()
         .collect();
-        let mut labels = group.with("__address__", address).or(&settings);
+        let mut labels = member.or(&settings);
         for (name, values) in &self.params {
             let label = format!("__param_{name}");
             if let Some(first) = values.first()
@@ -256,7 +280,7 @@ impl JobTemplate {
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err(TargetError::NotHostPort(address.to_owned()));
         }
-        url.set_path(discovered.get("__metrics_path__").unwrap_or("/metrics"));
+        url.set_path(discovered.get("__metrics_path__").unwrap_or_default());
         let query = self.query(discovered);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);

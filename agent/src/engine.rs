@@ -6,6 +6,7 @@
 //! scrape, a gap or a restart of the agent changes nothing but a target's health.
 
 mod effects;
+mod listing;
 mod looks;
 mod overrides;
 mod playing;
@@ -38,6 +39,7 @@ use crate::alert::{Alert, Alerts, Timing};
 use crate::catalogue::Catalogue;
 use crate::config::{Alerting, Config, Mode};
 use crate::discovery::Target;
+use crate::engine::listing::Listing;
 use crate::engine::overrides::{Met, Overrides};
 use crate::engine::playing::Playing;
 use crate::engine::roster::Roster;
@@ -72,6 +74,8 @@ pub struct Engine {
     overrides: Overrides,
     overrides_in_force: usize,
     targets: Roster,
+    /// Which of them the agent scrapes.
+    listing: Listing,
     /// What was stored of targets and workloads that are not known yet, by what it was stored as.
     pending: BTreeMap<String, SavedTarget>,
     /// Since when the first of them has been waited for.
@@ -126,6 +130,7 @@ impl Engine {
             overrides_in_force: overrides.in_force(now),
             overrides,
             targets: Roster::default(),
+            listing: Listing::default(),
             pending: BTreeMap::new(),
             pending_since: None,
             read_until: BTreeMap::new(),
@@ -153,9 +158,7 @@ impl Engine {
             batch: Vec::new(),
         };
         engine.take_saved(detectors.targets);
-        for target in targets {
-            engine.list(target);
-        }
+        engine.set_scraped(&targets, now);
         engine
     }
 
@@ -164,6 +167,9 @@ impl Engine {
         let Some(index) = self.targets.index_of(&scrape.target.labels) else {
             return;
         };
+        if self.listing.is_leaving(index) {
+            return;
+        }
         self.samples += scrape.notes.samples;
         self.with_terms(index, scrape.at, |state, terms| {
             state.scraped(scrape, terms)
@@ -237,6 +243,7 @@ impl Engine {
     pub fn evaluate(&mut self, now: Timestamp) -> Effects {
         self.renew_terms(now);
         self.forget_pending(now);
+        self.sweep_listing(now);
         self.comparison.judge(now, &mut self.targets);
         let mut changes: Vec<(IncidentId, Change)> = Vec::new();
         let judged = self.workloads_to_judge();

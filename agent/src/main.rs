@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use leak_agent::agent::Agent;
+use leak_agent::agent::{Agent, Running};
 use leak_agent::audit::AuditError;
 use leak_agent::command::{
     self, Action, CommandLine, LogFormat, ReplayOptions, SignalsError, SignalsOptions,
@@ -85,9 +85,11 @@ fn run(path: &Path, log_format: LogFormat) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
+        let mut hung_up = signal(SignalKind::hangup())?;
         let agent = Agent::start(config).await?;
         let ended = tokio::select! {
             () = stop(&mut terminated, &mut interrupted) => Ok(()),
+            () = reload(&agent, &mut hung_up) => Ok(()),
             () = agent.ended() => Err(anyhow::anyhow!("the agent ended by itself; the log says why")),
         };
         tokio::select! {
@@ -95,6 +97,14 @@ fn run(path: &Path, log_format: LogFormat) -> anyhow::Result<()> {
             () = stop(&mut terminated, &mut interrupted) => anyhow::bail!("stopped at once by a second signal"),
         }
     })
+}
+
+/// Reads the configuration again at each signal, for ever.
+async fn reload(agent: &Running, hung_up: &mut Signal) {
+    while hung_up.recv().await.is_some() {
+        // What came of it is logged where it happens.
+        let _ = agent.reload().await;
+    }
 }
 
 async fn stop(terminated: &mut Signal, interrupted: &mut Signal) {

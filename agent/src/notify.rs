@@ -41,11 +41,13 @@ pub enum NotifyError {
 /// Delivers to every Alertmanager. Dropping it ends the deliveries at once.
 #[derive(Debug)]
 pub struct Notifier {
+    client: reqwest::Client,
     receivers: Vec<Receiver>,
 }
 
 #[derive(Debug)]
 struct Receiver {
+    alertmanager: Alertmanager,
     shared: Arc<Shared>,
     task: Task<()>,
 }
@@ -108,31 +110,50 @@ impl Notifier {
             .no_proxy()
             .build()
             .map_err(NotifyError::Client)?;
+        let mut notifier = Self {
+            client,
+            receivers: Vec::new(),
+        };
+        notifier.replace(alertmanagers, ledger);
+        Ok(notifier)
+    }
+
+    /// Delivers to these from now on, and to no others. One that is there already keeps its queue and its counts; what
+    /// waits for one that is not any more is dropped with it.
+    pub fn replace(&mut self, alertmanagers: &[Alertmanager], ledger: &Ledger) {
+        let mut before = std::mem::take(&mut self.receivers);
+        for alertmanager in alertmanagers {
+            let known = before
+                .iter()
+                .position(|own| own.alertmanager == *alertmanager);
+            self.receivers.push(match known {
+                Some(index) => before.swap_remove(index),
+                None => self.receiver(alertmanager, ledger),
+            });
+        }
+    }
+
+    fn receiver(&self, alertmanager: &Alertmanager, ledger: &Ledger) -> Receiver {
+        let shared = Arc::new(Shared {
+            alertmanager: Arc::clone(&alertmanager.url),
+            queue: Queue::new(QUEUE_CAPACITY),
+            results: Default::default(),
+        });
+        let sender = Sender {
+            shared: Arc::clone(&shared),
+            wire: Wire {
+                client: self.client.clone(),
+                url: Arc::from(format!("{}/api/v2/alerts", alertmanager.url)),
+                timeout: alertmanager.timeout,
+            },
+            failing: false,
+        };
         let account = ledger.account::<ServiceTaskOutcome>(Account::new());
-        let receivers = alertmanagers
-            .iter()
-            .map(|alertmanager| {
-                let shared = Arc::new(Shared {
-                    alertmanager: Arc::clone(&alertmanager.url),
-                    queue: Queue::new(QUEUE_CAPACITY),
-                    results: Default::default(),
-                });
-                let sender = Sender {
-                    shared: Arc::clone(&shared),
-                    wire: Wire {
-                        client: client.clone(),
-                        url: Arc::from(format!("{}/api/v2/alerts", alertmanager.url)),
-                        timeout: alertmanager.timeout,
-                    },
-                    failing: false,
-                };
-                Receiver {
-                    shared,
-                    task: ledger.spawn(account.open(), sender.run()),
-                }
-            })
-            .collect();
-        Ok(Self { receivers })
+        Receiver {
+            alertmanager: alertmanager.clone(),
+            shared,
+            task: ledger.spawn(account.open(), sender.run()),
+        }
     }
 
     /// Queues alerts for every Alertmanager; never waits. A newer message replaces an older one of the same alert.

@@ -154,6 +154,19 @@ impl Scraper {
         }
     }
 
+    /// Moves the beats to where other external labels put them.
+    pub fn set_external_labels(&mut self, external_labels: &Labels) {
+        if self.external_labels == *external_labels {
+            return;
+        }
+        self.external_labels = external_labels.clone();
+        let running = std::mem::take(&mut self.running);
+        for (identity, own) in running {
+            let moved = self.start(&own.target, own.above_limit);
+            self.running.insert(identity, moved);
+        }
+    }
+
     fn start(&mut self, target: &Arc<Target>, above_limit: bool) -> Running {
         let offset = schedule::offset(target, &self.external_labels);
         let watched = Watched::new(Arc::clone(target), Arc::clone(&self.catalogue));

@@ -6,6 +6,7 @@
 //! `honor_labels: true`, so that `job` and `instance` stay those of the watched target.
 
 mod alerts;
+mod discovery;
 mod incidents;
 mod ledger;
 mod own;
@@ -25,6 +26,7 @@ pub(crate) fn exposition(seen: &Seen<'_>) -> String {
     incidents::write(&mut exposition, seen);
     alerts::write(&mut exposition, seen);
     own::write(&mut exposition, seen);
+    discovery::write(&mut exposition, seen);
     ledger::write(&mut exposition, seen.ledger);
     exposition.finish()
 }

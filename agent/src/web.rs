@@ -1,5 +1,5 @@
 //! The agent's HTTP interface: the page of suspects, one page and one picture for each incident, the API, metrics and
-//! health. All of it only reads.
+//! health. All of it only reads, but for the reload.
 //!
 //! The engine belongs to the event loop; a request asks the loop for a copy of what it needs ([`Reader`]) and renders
 //! by itself, so that a slow reader never delays a judgement. Every text from outside is escaped by maud, serde or
@@ -10,6 +10,7 @@ mod api;
 mod leak;
 mod listener;
 mod page;
+mod reload;
 mod shell;
 mod suspects;
 mod view;

@@ -15,9 +15,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::reader::{Look, Seen};
+use crate::agent::reload::{self, ReloadError, Reloaded, Reloader};
 use crate::alert::AlertState;
 use crate::clock;
 use crate::config::Config;
+use crate::discovery::{Roll, TargetManager};
 use crate::engine::{Effects, Engine, EvidenceRequest, StateChange, Witnessed};
 use crate::incident::IncidentId;
 use crate::labels::Labels;
@@ -40,6 +42,10 @@ enum Event {
     Told(News),
     /// It is time to judge.
     Due,
+    /// Discovery lists other targets.
+    Listed(Arc<Roll>),
+    /// There is another configuration.
+    Reloaded(reload::Request),
     /// A leaking target has answered, or could not.
     Witnessed(IncidentId, Witnessed),
     /// Somebody wants to see.
@@ -72,6 +78,9 @@ pub(super) struct EventLoop {
     pub(super) scraper: Scraper,
     /// The stores that are queried.
     pub(super) sources: Sources,
+    pub(super) targets: TargetManager,
+    pub(super) reloader: Reloader,
+    pub(super) reloads: mpsc::Receiver<reload::Request>,
     pub(super) readers: mpsc::Receiver<Look>,
     /// Alerts as they were logged last.
     pub(super) known_alerts: BTreeMap<Labels, AlertState>,
@@ -105,6 +114,15 @@ impl EventLoop {
                     }
                     beat = self.next_beat();
                 }
+                Event::Listed(roll) => self.list(&roll),
+                Event::Reloaded(request) => {
+                    let done = self.reconfigure(*request.config);
+                    // Nobody may be waiting any more.
+                    let _ = request.reply.send(done);
+                    if !beat.is_held {
+                        beat = self.next_beat();
+                    }
+                }
                 Event::Witnessed(incident, answer) => {
                     self.engine.evidence(&incident, answer, clock::now())
                 }
@@ -123,6 +141,8 @@ impl EventLoop {
                 biased;
                 () = self.shutdown.cancelled() => return Event::Ended,
                 () = tokio::time::sleep_until(beat.due.into()) => return Event::Due,
+                Some(request) = self.reloads.recv() => return Event::Reloaded(request),
+                roll = self.targets.next() => return Event::Listed(roll),
                 Some(look) = self.readers.recv() => return Event::Looked(look),
                 Some(answer) = self.asked.join_next() => match answer {
                     Ok((incident, answer)) => return Event::Witnessed(incident, answer),
@@ -150,6 +170,24 @@ impl EventLoop {
             tracing::debug!(target = %scrape.target.url, %error, "a scrape failed");
         }
         self.engine.scraped(scrape);
+    }
+
+    fn list(&mut self, roll: &Roll) {
+        self.engine.set_scraped(&roll.targets, clock::now());
+        self.scraper.set_targets(&roll.targets);
+    }
+
+    /// Goes on by another configuration, whole or not at all.
+    fn reconfigure(&mut self, config: Config) -> Result<Reloaded, ReloadError> {
+        let config = Arc::new(config);
+        self.notifier
+            .replace(&config.alerting.alertmanagers, &self.ledger);
+        self.engine.reconfigure(&config, clock::now());
+        self.scraper
+            .set_external_labels(&config.global.external_labels);
+        self.targets.replace(&config.jobs);
+        self.config = config;
+        Ok(Reloaded::default())
     }
 
     /// Judges as of `at`, a whole multiple of the interval: two agents judge at the same moments.
@@ -209,6 +247,8 @@ impl EventLoop {
             notifier: &self.notifier,
             sources: &self.sources,
             ledger: &self.ledger,
+            roll: self.targets.roll(),
+            reload: self.reloader.status(),
         }
     }
 

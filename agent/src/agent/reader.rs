@@ -3,14 +3,17 @@
 //! So the engine has one owner and no lock, every look sees one consistent moment, and a reader that is slow is slow
 //! by itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use leak_detect::Timestamp;
 use resource_ledger::Ledger;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::agent::reload::Status;
 use crate::clock;
 use crate::config::Config;
+use crate::discovery::Roll;
 use crate::engine::Engine;
 use crate::notify::Notifier;
 use crate::source::Sources;
@@ -34,6 +37,10 @@ pub(crate) struct Seen<'a> {
     pub(crate) sources: &'a Sources,
     /// The agent's own tasks and connections.
     pub(crate) ledger: &'a Ledger,
+    /// What discovery lists, and what came of each job.
+    pub(crate) roll: Arc<Roll>,
+    /// How the last reload went.
+    pub(crate) reload: Status,
 }
 
 /// One reader's look.

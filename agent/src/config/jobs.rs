@@ -8,10 +8,11 @@ use checked_yaml::{Fields, Mistakes, Node};
 use super::read::{Defaults, boolean, items, labels, positive_duration, text};
 use super::{Job, prometheus_keys};
 use crate::discovery::{
-    EvidenceKind, JobTemplate, ScrapeLimits, ScrapeProtocol, ScrapeSettings, Target,
+    EvidenceKind, JobTemplate, ProviderReader, ScrapeLimits, ScrapeProtocol, ScrapeSettings, Target,
 };
 use crate::http_client::HttpSettings;
 use crate::labels::Labels;
+use crate::relabel::Relabelling;
 
 /// Every job; those with a mistake may be missing.
 pub(super) fn jobs(node: Option<&Node>, defaults: &Defaults, mistakes: &mut Mistakes) -> Vec<Job> {
@@ -31,10 +32,25 @@ pub(super) fn jobs(node: Option<&Node>, defaults: &Defaults, mistakes: &mut Mist
             );
         }
         let template = template(name, &mut fields, defaults, mistakes);
-        let targets = targets(&mut fields, &template, &mut seen, mistakes);
+        let (targets, dropped) = targets(&mut fields, &template, &mut seen, mistakes);
+        let reader = ProviderReader {
+            directory: &defaults.directory,
+        };
+        let providers = reader.read(&mut fields, mistakes);
+        if fields.optional("static_configs").is_none() && providers.is_empty() {
+            mistakes.add(
+                fields.place().clone(),
+                "the job has no targets: list them in `static_configs`, or say where they are in `file_sd_configs`",
+            );
+        }
         prometheus_keys::refuse(&mut fields, prometheus_keys::JOB, mistakes);
         fields.finish(mistakes);
-        jobs.push(Job { template, targets });
+        jobs.push(Job {
+            template,
+            targets,
+            dropped,
+            providers,
+        });
     }
     jobs
 }
@@ -74,6 +90,7 @@ fn template(
         metrics_path: metrics_path.to_owned(),
         scheme: scheme(fields.optional("scheme"), mistakes),
         params: params(fields.optional("params"), mistakes),
+        relabelling: Relabelling::read(fields.optional("relabel_configs"), mistakes),
         evidence: evidence(fields.optional("evidence"), mistakes),
         settings: Arc::new(ScrapeSettings {
             honor_labels: boolean(fields.optional("honor_labels"), false, mistakes),
@@ -197,10 +214,9 @@ fn targets(
     template: &JobTemplate,
     seen: &mut Seen,
     mistakes: &mut Mistakes,
-) -> Vec<Arc<Target>> {
-    let mut targets = Vec::new();
-    let node = fields.optional("static_configs");
-    for group in items(node, mistakes) {
+) -> (Vec<Arc<Target>>, Vec<Labels>) {
+    let (mut targets, mut dropped) = (Vec::new(), Vec::new());
+    for group in items(fields.optional("static_configs"), mistakes) {
         let mut group = group.fields(mistakes);
         let labels = group
             .optional("labels")
@@ -210,23 +226,19 @@ fn targets(
             let Some(address) = node.text(mistakes) else {
                 continue;
             };
-            match template.target(address, &labels) {
-                Ok(target) if seen.is_new(&target, node, mistakes) => {
+            let member = labels.with("__address__", address);
+            match template.target(&member) {
+                Ok(Some(target)) if seen.is_new(&target, node, mistakes) => {
                     targets.push(Arc::new(target));
                 }
-                Ok(_) => {}
+                Ok(Some(_)) => {}
+                Ok(None) => dropped.push(template.discovered(&member)),
                 Err(error) => node.reject(mistakes, error.to_string()),
             }
         }
         group.finish(mistakes);
     }
-    if node.is_none() {
-        mistakes.add(
-            fields.place().clone(),
-            "the job has no targets: list them in `static_configs`",
-        );
-    }
-    targets
+    (targets, dropped)
 }
 
 impl Seen {

@@ -77,6 +77,7 @@ pub(super) fn config(text: &str, purpose: Purpose, directory: &Path) -> Result<C
         signals,
         workload_by,
         limits,
+        file: None,
     };
     std::mem::take(mistakes).into_result(config)
 }

@@ -439,7 +439,11 @@ fn the_errors_of_a_file_name_it() {
     let invalid = Config::load(&path).expect_err("mistakes").to_string();
     assert!(invalid.contains("agent.yml has 2 mistakes:\n"), "{invalid}");
     std::fs::write(&path, LEAST).expect("written");
-    assert_eq!(Config::load(&path).expect("no mistake"), parse(LEAST));
+    let expected = Config {
+        file: Some(path.clone()),
+        ..parse(LEAST)
+    };
+    assert_eq!(Config::load(&path).expect("no mistake"), expected);
 }
 
 #[test]

@@ -10,6 +10,7 @@ fn job() -> JobTemplate {
         metrics_path: "/metrics".to_owned(),
         scheme: "http".to_owned(),
         params: Vec::new(),
+        relabelling: Relabelling::default(),
         evidence: vec![EvidenceKind::Ledger],
         settings: Arc::new(ScrapeSettings {
             honor_labels: false,
@@ -26,8 +27,9 @@ fn job() -> JobTemplate {
 #[track_caller]
 fn check(job: &JobTemplate, address: &str, group: &[(&str, &str)], expected: Expect) {
     let group: Labels = group.iter().copied().collect();
-    let told = match job.target(address, &group) {
-        Ok(target) => format!(
+    let told = match job.target(&group.with("__address__", address)) {
+        Ok(None) => "dropped\n".to_owned(),
+        Ok(Some(target)) => format!(
             "{}\n{}\nevery {:?}, within {:?}, evidence at {:?}\n",
             target.url, target.labels, target.interval, target.timeout, target.evidence_address
         ),
@@ -113,8 +115,12 @@ fn labels_of_the_group_go_before_the_settings_of_the_job() {
         "#]],
     );
     let target = job()
-        .target("h:1", &Labels::empty().with("job", "other"))
-        .expect("a target");
+        .target(&Labels::from_iter([
+            ("__address__", "h:1"),
+            ("job", "other"),
+        ]))
+        .expect("a target")
+        .expect("it is kept");
     assert_eq!(&*target.job, "j");
     expect![[r#"{__address__="h:1",__metrics_path__="/metrics",__scheme__="http",__scrape_interval__="15s",__scrape_timeout__="2500ms",job="other"}"#]].assert_eq(&target.discovered.to_string());
 }
@@ -136,7 +142,10 @@ fn parameters_become_the_query() {
         every 15s, within 2.5s, evidence at Some("h:1")
     "#]],
     );
-    let label = job.target("h:1", &Labels::empty()).expect("a target");
+    let label = job
+        .target(&Labels::empty().with("__address__", "h:1"))
+        .expect("a target")
+        .expect("it is kept");
     assert_eq!(label.discovered.get("__param_b"), Some("1"));
 }
 
@@ -146,8 +155,9 @@ fn without_evidence_there_is_no_evidence_address() {
     job.evidence.clear();
     let group = Labels::empty().with("__evidence_address__", "e:1");
     assert_eq!(
-        job.target("h:1", &group)
+        job.target(&group.with("__address__", "h:1"))
             .expect("a target")
+            .expect("it is kept")
             .evidence_address,
         None
     );
@@ -172,7 +182,9 @@ fn what_cannot_be_scraped_says_why() {
         "%zz:1",
     ] {
         assert!(
-            job().target(address, &Labels::empty()).is_err(),
+            job()
+                .target(&Labels::empty().with("__address__", address))
+                .is_err(),
             "{address}"
         );
     }

@@ -131,9 +131,13 @@ pub struct Counters {
 }
 
 impl Engine {
-    /// All targets, in the order of their labels.
+    /// All targets that are listed, in the order of their labels; over a history, also those that were.
     pub fn targets(&self) -> impl Iterator<Item = TargetView<'_>> {
-        self.targets.values().map(|state| TargetView { state })
+        let is_history = self.playing.is_some();
+        let states = self.targets.values();
+        states
+            .filter(move |state| is_history || self.is_listed(state))
+            .map(|state| TargetView { state })
     }
 
     /// All watched series, target by target.

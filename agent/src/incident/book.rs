@@ -116,6 +116,11 @@ impl Book {
         book
     }
 
+    /// Goes on by other settings.
+    pub fn set_settings(&mut self, settings: BookSettings) {
+        self.settings = settings;
+    }
+
     fn insert(&mut self, incident: Incident) {
         let of_workload = self
             .by_workload

@@ -9,6 +9,7 @@ use leak_detect::{Interval, Timestamp};
 use serde_json::{Value, json};
 
 use crate::alert::{Alert, AlertState};
+use crate::discovery::Roll;
 use crate::impact::Urgency;
 use crate::incident::{Exhaustion, Incident, Moment, Place, Witness};
 use crate::quantity::rfc3339;
@@ -44,14 +45,22 @@ pub(super) fn alerts(alerts: &[(Alert, Option<f64>)]) -> Value {
     json!({ "alerts": list })
 }
 
-/// `data` of `/api/v1/targets`. The agent drops no target, so that the dropped ones are always none. Beside Prometheus'
-/// own keys, the sources: the stores that are queried.
-pub(super) fn targets(targets: &[TargetView], sources: &[SourceStatus]) -> Value {
+/// `data` of `/api/v1/targets`. Of the dropped targets of a job the first thousand are listed, and all are counted.
+/// Beside Prometheus' own keys, the sources: the stores that are queried.
+pub(super) fn targets(targets: &[TargetView], roll: &Roll, sources: &[SourceStatus]) -> Value {
+    let dropped = roll.jobs.iter().flat_map(|own| &own.dropped_targets);
+    let counts = roll
+        .jobs
+        .iter()
+        .map(|own| (own.job.to_string(), json!(own.dropped)));
     json!({
         "sources": sources.iter().map(source).collect::<Vec<Value>>(),
         "activeTargets": targets.iter().map(target).collect::<Vec<Value>>(),
-        "droppedTargets": [],
-        "droppedTargetCounts": {},
+        "droppedTargets": dropped.map(|own| json!({
+            "discoveredLabels": own.discovered,
+            "scrapePool": &*own.job,
+        })).collect::<Vec<Value>>(),
+        "droppedTargetCounts": counts.collect::<serde_json::Map<String, Value>>(),
     })
 }
 

@@ -12,14 +12,14 @@ use serde::Deserialize;
 use serde_json::json;
 use web_config::Protection;
 
-use crate::agent::{Reader, Seen};
+use crate::agent::{Reader, Reloader, Seen};
 use crate::alert::Alert;
 use crate::incident::{Incident, IncidentId};
 use crate::plot::{self, Size};
 use crate::telemetry;
 use crate::web::shell::{PAGE_POLICY, PICTURE_POLICY, STYLE, STYLE_PATH, Shell};
 use crate::web::view::{LeakView, Overview};
-use crate::web::{api, leak, suspects, words};
+use crate::web::{api, leak, reload, suspects, words};
 
 /// After how many seconds a page reloads itself.
 const REFRESH_SECONDS: u32 = 15;
@@ -27,7 +27,7 @@ const REFRESH_SECONDS: u32 = 15;
 const ICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M8 1C5 5.5 3 8 3 10.5a5 5 0 0 0 10 0C13 8 11 5.500 8 1z" fill="#1F6FD6"/></svg>"##;
 
 /// The whole interface, for who may come in.
-pub(crate) fn router(reader: Reader, protection: &Protection) -> Router {
+pub(crate) fn router(reader: Reader, reloader: Reloader, protection: &Protection) -> Router {
     Router::new()
         .route("/", get(front))
         .route("/leaks/{id}", get(incident))
@@ -46,8 +46,9 @@ pub(crate) fn router(reader: Reader, protection: &Protection) -> Router {
             "/icon.svg",
             get(|| async { picture_or_style("image/svg+xml", ICON) }),
         )
-        .fallback(nowhere)
         .with_state(reader)
+        .merge(reload::router(reloader))
+        .fallback(nowhere)
         .layer(from_fn_with_state(protection.clone(), guard))
 }
 
@@ -270,9 +271,11 @@ async fn alerts(State(reader): State<Reader>) -> Response {
 }
 
 async fn targets(State(reader): State<Reader>) -> Response {
-    match reader.look(Overview::of).await {
-        Ok(overview) => Json(api::success(api::targets(
+    let look = |seen: &Seen<'_>| (Overview::of(seen), std::sync::Arc::clone(&seen.roll));
+    match reader.look(look).await {
+        Ok((overview, roll)) => Json(api::success(api::targets(
             &overview.targets,
+            &roll,
             &overview.sources,
         )))
         .into_response(),
