@@ -150,10 +150,12 @@ impl Engine {
     /// Finds the incidents that an override keeps from alerting.
     pub(super) fn silence(&mut self, now: Timestamp) {
         let overrides = &self.overrides;
-        if overrides.len() == 0 {
-            return;
-        }
         for incident in self.book.living_mut() {
+            if overrides.len() == 0 {
+                // One that silenced it may have been taken out of the configuration.
+                incident.silenced = false;
+                continue;
+            }
             let labels = incident.identity().without("signal").or(&incident.workload);
             let met = overrides.met_by(&incident.signal, &labels);
             incident.silenced = overrides.ruling(&met, now).off;

@@ -3,6 +3,7 @@
 
 mod command_line;
 mod demo;
+mod discovery;
 mod fuzz_seeds;
 mod hostile;
 mod http_client;
