@@ -212,11 +212,9 @@ async fn a_reload_takes_a_good_configuration_whole_and_a_bad_one_not_at_all() {
 
     // Another job, another severity for pages, a place for state that counts only after a restart.
     let other = Target::exposing(&ledger_exposition(0)).await;
-    let more = format!(
-        "alerting: {{ keep_firing_for: 0s, severities: {{ ticket: warning, page: page }} }}\n\
-         web: {{ listen: \"127.0.0.1:0\", enable_reload: true }}\nworkload_by: [job]\n"
-    );
-    let text = configuration(world.directory.path(), &more).replace(
+    let more = "alerting: { keep_firing_for: 0s, severities: { ticket: warning, page: page } }\n\
+         web: { listen: \"127.0.0.1:0\", enable_reload: true }\nworkload_by: [job]\n";
+    let text = configuration(world.directory.path(), more).replace(
         "storage:",
         &format!(
             "  - job_name: other\n    static_configs: [{{ targets: [\"{}\"] }}]\nstorage:",
