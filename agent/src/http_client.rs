@@ -254,6 +254,10 @@ impl Inner {
             .referer(false)
             .pool_max_idle_per_host(self.idle)
             .pool_idle_timeout(IDLE_TIMEOUT)
+            // Servers of the field differ, and what cannot be read as a header is none.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true)

@@ -307,7 +307,8 @@ impl Cursor<'_> {
             self.skip_blanks();
             match self.peek() {
                 Some(b',') => self.at += 1,
-                Some(b'}') => {}
+                // Prometheus reads labels without commas between them, too.
+                Some(b'}' | b'"' | b'_' | b'a'..=b'z' | b'A'..=b'Z') => {}
                 _ => return Err((ParseProblem::CommaOrBrace, self.at)),
             }
         }

@@ -277,7 +277,7 @@ fn bad_lines_are_refused_with_line_and_place() {
         "a{b=c} 1",
         "a{b=\"c} 1",
         "a{b=\"c\\",
-        "a{b=\"c\" d=\"e\"} 1",
+        "a{b=\"c\";d=\"e\"} 1",
         "a{b=\"c\"",
         "a{,} 1",
         "a{9=\"c\"} 1",
@@ -311,7 +311,7 @@ fn bad_lines_are_refused_with_line_and_place() {
         expected a label value in double quotes at `c} 1`
         a quoted text does not end on this line at `"c} 1`
         a quoted text does not end on this line at `"c\`
-        expected `,` or `}` after the label at `d="e"} 1`
+        expected `,` or `}` after the label at `;d="e"} 1`
         expected `,` or `}` after the label
         expected a label name at `,} 1`
         expected a label name at `9="c"} 1`

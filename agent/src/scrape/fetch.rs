@@ -52,7 +52,7 @@ pub(super) async fn fetch(
     *stage = Stage::Body;
     refuse_unknown_transfer(&response)?;
     let (format, warning) = format(&response, target.settings.fallback_protocol);
-    let encoding = encoding(&response)?;
+    let (encoding, strange) = encoding(&response)?;
     if let (Encoding::Identity, Some(length), Some(limit)) =
         (encoding, response.content_length(), limits.body_bytes)
         && length > limit
@@ -80,6 +80,7 @@ pub(super) async fn fetch(
         }
     }
     let (samples, notes) = body.finish()?;
+    let warning = warning.or(strange);
     Ok((samples, Notes { warning, ..notes }))
 }
 
@@ -175,18 +176,34 @@ fn refuse_unknown_transfer(response: &Response) -> Result<(), ScrapeError> {
     }
 }
 
-fn encoding(response: &Response) -> Result<Encoding, ScrapeError> {
+/// How the body is encoded. What nobody knows is read as it comes, with a warning, since servers of the field name
+/// character sets there; what is known and was not asked for could not be read.
+fn encoding(response: &Response) -> Result<(Encoding, Option<String>), ScrapeError> {
     let mut encodings = response.headers().get_all(CONTENT_ENCODING).iter();
     let Some(value) = encodings.next() else {
-        return Ok(Encoding::Identity);
+        return Ok((Encoding::Identity, None));
     };
     let value = String::from_utf8_lossy(value.as_bytes());
+    let known = ["br", "compress", "deflate", "gzip", "x-compress", "zstd"];
     match value.trim().to_ascii_lowercase().as_str() {
         _ if encodings.next().is_some() => {
             Err(ScrapeError::Encoding("more than one thing".to_owned()))
         }
-        "" | "identity" => Ok(Encoding::Identity),
-        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
-        _ => Err(ScrapeError::Encoding(format!("`{}`", excerpt(&value)))),
+        "" | "identity" => Ok((Encoding::Identity, None)),
+        "gzip" | "x-gzip" => Ok((Encoding::Gzip, None)),
+        other
+            if other
+                .split(',')
+                .any(|coding| known.contains(&coding.trim())) =>
+        {
+            Err(ScrapeError::Encoding(format!("`{}`", excerpt(&value))))
+        }
+        _ => {
+            let warning = format!(
+                "the target sends Content-Encoding `{}`, which nobody knows; read as it comes",
+                excerpt(&value)
+            );
+            Ok((Encoding::Identity, Some(warning)))
+        }
     }
 }

@@ -12,6 +12,7 @@
 )]
 
 mod audit;
+mod differential;
 mod drills;
 mod kills;
 mod load;

@@ -86,7 +86,8 @@ async fn a_strange_content_type_is_a_warning() {
     check(
         vec![response(&["content-type: \u{1}<b>"], BODY)],
         expect![[r#"
-        error: the connection broke before the response began: invalid HTTP header parsed
+        go_goroutines{instance="i",job="j"} 12
+        warning: the target sends no Content-Type; read as Prometheus' text format
     "#]],
     )
     .await;

@@ -120,7 +120,9 @@ pub(super) fn cases() -> Vec<Case> {
             "claims an encoding nobody knows",
             &[TEXT, "content-encoding: <b>"],
             BODY,
-            expect![[r#"down: the body is encoded as `<b>`, which was not asked for"#]],
+            expect![[
+                r#"up | go_goroutines 12 | warning: the target sends Content-Encoding `<b>`, which nobody knows; read as it comes"#
+            ]],
         ),
         answer(
             "claims no encoding by name",

@@ -59,7 +59,7 @@ pub(super) fn cases() -> Vec<Case> {
         text(
             "no comma between labels",
             "go_goroutines{a=\"b\" c=\"d\"} 1\n",
-            expect![[r#"down: line 1: expected `,` or `}` after the label at `c="d"} 1`"#]],
+            expect![[r#"up | go_goroutines{a="b",c="d"} 1"#]],
         ),
         text(
             "a semicolon between labels",

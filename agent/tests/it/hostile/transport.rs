@@ -9,12 +9,12 @@ use super::*;
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case("nobody listens", Behaviour::Nobody, expect![[r#"down: no connection: Connection refused (os error 111)"#]]),
-        steps("resets at once", vec![Step::Reset], expect![[r#"down: no connection: Connection reset by peer (os error 104)"#]]),
+        steps("resets at once", vec![Step::Reset], expect![[r#"down: the connection broke before the response began: Connection reset by peer (os error 104)"#]]).or(NO_HEAD),
         steps(
             "closes without reading the request",
             vec![],
-            expect![[r#"down: the connection broke before the response began: connection closed before message completed"#]],
-        )
+            expect![[r#"down: the connection broke before the response began: Connection reset by peer (os error 104)"#]],
+        ).or(NO_HEAD)
         .alone("whether it ends or is reset depends on when the request arrives"),
         steps(
             "closes after the request",
@@ -25,7 +25,7 @@ pub(super) fn cases() -> Vec<Case> {
             "resets after the request",
             vec![Step::Head, Step::Reset],
             expect![[r#"down: the connection broke before the response began: Connection reset by peer (os error 104)"#]],
-        ),
+        ).or(NO_HEAD),
         raw(
             "closes within the status line",
             "HTTP/1.1 20",
@@ -35,7 +35,7 @@ pub(super) fn cases() -> Vec<Case> {
             "resets within the status line",
             vec![Step::Head, send("HTTP/1.1 20"), Step::Reset],
             expect![[r#"down: the connection broke before the response began: Connection reset by peer (os error 104)"#]],
-        )
+        ).or(NO_HEAD)
         .alone("the reset may overtake the bytes"),
         raw(
             "closes within a header",
@@ -55,7 +55,7 @@ pub(super) fn cases() -> Vec<Case> {
                 Step::Reset,
             ],
             expect![[r#"down: the body broke off after 0 bytes: Connection reset by peer (os error 104)"#]],
-        )
+        ).or(NO_HEAD)
         .alone("the reset may overtake the head"),
         raw(
             "closes within the body",
@@ -210,7 +210,7 @@ pub(super) fn cases() -> Vec<Case> {
             "resets within the handshake",
             vec![send(vec![0x16, 3, 3, 0, 200]), Step::Reset],
             expect![[r#"down: no connection: Connection reset by peer (os error 104)"#]],
-        )
+        ).or(NO_HEAD)
         .set("scheme: https")
         .alone("the reset may overtake the bytes"),
         case(
@@ -278,3 +278,12 @@ fn encrypted(name: &'static str, shows: Shows, expected: expect_test::Expect) ->
     let script = vec![Step::Head, send(response("200 OK", &[TEXT], BODY))];
     case(name, Behaviour::Encrypted(shows, script), expected)
 }
+
+/// What comes of a target that hangs up early: it depends on what has arrived by then.
+const NO_HEAD: &[&str] = &[
+    "down: no connection: Connection reset by peer (os error 104)",
+    "down: the connection broke before the response began: Connection reset by peer (os error 104)",
+    "down: the connection broke before the response began: connection closed before message completed",
+    "down: the connection broke before the response began: Broken pipe (os error 32)",
+    "down: the body broke off after 0 bytes: Connection reset by peer (os error 104)",
+];
