@@ -215,11 +215,11 @@ impl Stage {
             self.address(index)
         );
         if let Behaviour::Encrypted(..) = case.server {
-            let _ = write!(job, "    scheme: https\n");
+            let _ = writeln!(job, "    scheme: https");
             if !case.settings.contains("tls_config") {
-                let _ = write!(
+                let _ = writeln!(
                     job,
-                    "    tls_config: {{ ca_file: '{}' }}\n",
+                    "    tls_config: {{ ca_file: '{}' }}",
                     self.ca_file().display()
                 );
             }

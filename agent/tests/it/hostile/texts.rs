@@ -41,7 +41,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         text(
             "sends UTF-16",
-            b"\xff\xfeg\0o\0 \01\0\n\0",
+            b"\xff\xfeg\0o\0 \x001\0\n\0",
             expect![[r#"down: line 1: the text is not UTF-8 at `��g\0o\0 \01\0`"#]],
         ),
         text(
