@@ -15,12 +15,15 @@ use plotters::prelude::*;
 
 use crate::quantity::{Unit, duration, moment, time_of_day};
 
+/// Two points may stand so many times as far apart as their neighbours do before something is missing between them.
+const COARSER: f64 = 2.5;
+
 /// What one bucket of history saw. Times in unix seconds, values in the series' unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// When the bucket began.
     pub at: f64,
-    /// Its least value: the lower envelope.
+    /// Its least value: the lower envelope, which is judged, as a line of its own where it is not the value.
     pub low: f64,
     /// Its central value.
     pub value: f64,
@@ -91,6 +94,8 @@ pub struct Plot {
     pub exhaustion: Option<Mark>,
     /// Since when it leaks.
     pub onset: Option<f64>,
+    /// By how many seconds that may be wrong, either way; zero where it is not known.
+    pub onset_uncertainty: f64,
     /// Other moments: alert, restart, end.
     pub marks: Vec<Mark>,
     /// The present, in unix seconds: left of it is measured, right of it expected.
@@ -332,6 +337,14 @@ fn draw(root: &Area<'_>, plot: &Plot, frame: &Frame, size: Size) -> Drawn {
 fn moments(chart: &mut Chart<'_, '_>, plot: &Plot, frame: &Frame) -> Drawn {
     let upright = |at: f64| [(at, 0.0), (at, frame.top)];
     if let Some(onset) = plot.onset.filter(|onset| *onset >= frame.from) {
+        let early = (onset - plot.onset_uncertainty).max(frame.from);
+        let late = (onset + plot.onset_uncertainty).min(frame.to);
+        if plot.onset_uncertainty > 0.0 {
+            chart.draw_series(std::iter::once(Rectangle::new(
+                [(early, 0.0), (late, frame.top)],
+                theme::ONSET.mix(0.12).filled(),
+            )))?;
+        }
         chart.draw_series(DashedLineSeries::new(
             upright(onset),
             3,
@@ -369,7 +382,7 @@ fn history(chart: &mut Chart<'_, '_>, plot: &Plot) -> Drawn {
         .iter()
         .filter(|point| point.low.is_finite() && point.value.is_finite() && point.high.is_finite());
     let finite: Vec<Point> = finite.copied().collect();
-    for segment in finite.chunk_by(|left, right| right.at - left.at <= plot.gap_seconds) {
+    for segment in segments(&finite, plot.gap_seconds) {
         let above = segment.iter().map(|point| (point.at, point.high.max(0.0)));
         let below = segment
             .iter()
@@ -382,6 +395,10 @@ fn history(chart: &mut Chart<'_, '_>, plot: &Plot) -> Drawn {
                 theme::MEASURED.mix(0.18),
             )))?;
         }
+        if segment.iter().any(|point| point.low < point.value) {
+            let envelope = segment.iter().map(|point| (point.at, point.low.max(0.0)));
+            chart.draw_series(LineSeries::new(envelope, theme::ENVELOPE.stroke_width(1)))?;
+        }
         let line = segment.iter().map(|point| (point.at, point.value.max(0.0)));
         chart.draw_series(LineSeries::new(line, theme::MEASURED.stroke_width(2)))?;
         if let [lonely] = segment {
@@ -393,6 +410,30 @@ fn history(chart: &mut Chart<'_, '_>, plot: &Plot) -> Drawn {
         }
     }
     Ok(())
+}
+
+/// The points between gaps. Old buckets are hours long: where the points before stand as far apart, nothing is missing.
+fn segments(points: &[Point], gap_seconds: f64) -> Vec<&[Point]> {
+    let apart: Vec<f64> = points
+        .windows(2)
+        .map(|pair| pair[1].at - pair[0].at)
+        .collect();
+    let mut segments = Vec::new();
+    let mut begin = 0;
+    // The first two have nobody before them: those after them say how far apart points stand.
+    let mut usual = apart.get(1).copied().unwrap_or(0.0);
+    for (index, apart) in apart.iter().enumerate() {
+        if *apart > gap_seconds.max(usual * COARSER) {
+            segments.push(&points[begin..=index]);
+            begin = index + 1;
+            usual = 0.0;
+        } else {
+            usual = *apart;
+        }
+    }
+    segments.push(&points[begin..]);
+    segments.retain(|segment| !segment.is_empty());
+    segments
 }
 
 /// The fit as far as it was measured, then dashed into the future; the limit; where they meet.

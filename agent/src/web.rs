@@ -7,12 +7,14 @@
 //! so. No page needs a script, and none loads anything from elsewhere.
 
 mod api;
+mod filter;
 mod leak;
 mod listener;
 mod page;
 mod reload;
 mod shell;
 mod suspects;
+mod targets;
 mod view;
 pub(crate) mod words;
 

@@ -116,6 +116,7 @@ fn plot(
         limit: exhaustion.map(|own| own.limit),
         exhaustion: None,
         onset: Some(incident.onset.seconds()),
+        onset_uncertainty: 0.0,
         marks,
         now: end.seconds(),
     }

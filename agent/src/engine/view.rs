@@ -39,6 +39,14 @@ impl<'a> TargetView<'a> {
         self.state.life_began()
     }
 
+    /// Its watched series.
+    pub fn series(&self) -> impl Iterator<Item = SeriesView<'a>> + use<'a> {
+        let state = self.state;
+        state
+            .series()
+            .map(move |series| SeriesView { state, series })
+    }
+
     /// How many of its series are watched.
     pub fn series_watched(&self) -> usize {
         self.state.series_count()

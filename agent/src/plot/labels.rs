@@ -6,6 +6,9 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::{Chart, Drawn, Frame, Plot, theme};
 use crate::quantity::duration;
 
+/// Moments that have their word; more would cover the line.
+const MARKS_NAMED: usize = 6;
+
 /// A few words at a point.
 struct Label {
     text: String,
@@ -53,14 +56,19 @@ fn moment_labels(plot: &Plot, frame: &Frame) -> Vec<Label> {
         });
     }
     let visible = plot.marks.iter().filter(|mark| frame.shows(mark.at));
-    labels.extend(visible.take(4).enumerate().map(|(index, mark)| Label {
-        text: theme::printable(&mark.label),
-        at: mark.at,
-        value: row(index + 1),
-        colour: theme::QUIET,
-        vertical: VPos::Top,
-        before: frame.share(mark.at) > 0.8,
-    }));
+    labels.extend(
+        visible
+            .take(MARKS_NAMED)
+            .enumerate()
+            .map(|(index, mark)| Label {
+                text: theme::printable(&mark.label),
+                at: mark.at,
+                value: row(index + 1),
+                colour: theme::QUIET,
+                vertical: VPos::Top,
+                before: frame.share(mark.at) > 0.8,
+            }),
+    );
     if let Some(exhaustion) = plot.exhaustion.as_ref().filter(|own| frame.shows(own.at)) {
         labels.push(Label {
             text: theme::printable(&exhaustion.label),

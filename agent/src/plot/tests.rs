@@ -32,6 +32,7 @@ fn leaking() -> Plot {
         limit: Some(1_024.0),
         exhaustion: None,
         onset: Some(NOW - 400.0),
+        onset_uncertainty: 0.0,
         marks: vec![Mark {
             at: NOW - 340.0,
             label: "alert".to_owned(),
@@ -128,6 +129,7 @@ fn nothing_and_nonsense_can_be_drawn() {
         fit: None,
         limit: None,
         onset: None,
+        onset_uncertainty: 0.0,
         marks: Vec::new(),
         ..leaking()
     };
@@ -174,7 +176,8 @@ fn a_gap_breaks_the_line() {
     plot.points.drain(30..40);
     let broken = svg(&plot, Size::WIDE).unwrap();
     let lines = |svg: &str| svg.matches("<polyline").count();
-    assert_eq!(lines(&broken), lines(&whole) + 1);
+    // The measured line and its lower envelope.
+    assert_eq!(lines(&broken), lines(&whole) + 2);
 }
 
 #[test]
@@ -196,4 +199,27 @@ fn ticks_are_moments_of_a_clock_and_round_figures() {
     );
     assert_eq!(axis::values(1.5, Unit::Count, 5), [0.0, 1.0]);
     assert_eq!(axis::values(4.0 * 1024.0 * 1024.0, Unit::Bytes, 4).len(), 5);
+}
+
+#[test]
+fn old_buckets_are_hours_long_and_no_gap() {
+    let points: Vec<Point> = [
+        0.0, 14_400.0, 28_800.0, 32_400.0, 36_000.0, 36_005.0, 36_010.0, 90_000.0, 90_005.0,
+    ]
+    .map(|at| Point::single(at, 1.0))
+    .into();
+    let lengths: Vec<usize> = segments(&points, 25.0)
+        .iter()
+        .map(|own| own.len())
+        .collect();
+    assert_eq!(lengths, [7, 2]);
+    let lonely: Vec<Point> = [0.0, 5.0, 10.0, 900.0, 1_800.0, 1_805.0]
+        .map(|at| Point::single(at, 1.0))
+        .into();
+    let lengths: Vec<usize> = segments(&lonely, 25.0)
+        .iter()
+        .map(|own| own.len())
+        .collect();
+    assert_eq!(lengths, [3, 1, 2]);
+    assert!(segments(&[], 25.0).is_empty());
 }

@@ -7,18 +7,20 @@ pub(super) const INK: RGBColor = RGBColor(0x1A, 0x1D, 0x21);
 pub(super) const QUIET: RGBColor = RGBColor(0x5B, 0x64, 0x6E);
 pub(super) const GRID: RGBColor = RGBColor(0xDF, 0xE3, 0xE8);
 pub(super) const MEASURED: RGBColor = RGBColor(0x1F, 0x6F, 0xD6);
+pub(super) const ENVELOPE: RGBColor = RGBColor(0x0B, 0x7A, 0x75);
 pub(super) const FIT: RGBColor = RGBColor(0xB4, 0x5A, 0x00);
 pub(super) const LIMIT: RGBColor = RGBColor(0xC6, 0x28, 0x28);
 pub(super) const ONSET: RGBColor = RGBColor(0x7A, 0x3E, 0xB1);
 
 /// Each light colour with its dark counterpart; both pairs keep a contrast of 4.5 with their paper (WCAG 2.2, 1.4.3),
 /// the grid excepted.
-const DARK: [(RGBColor, &str); 8] = [
+const DARK: [(RGBColor, &str); 9] = [
     (PAPER, "#14171A"),
     (INK, "#ECEFF2"),
     (QUIET, "#A3ADB8"),
     (GRID, "#2C3238"),
     (MEASURED, "#6CB0FF"),
+    (ENVELOPE, "#4FD1C7"),
     (FIT, "#FFB25E"),
     (LIMIT, "#FF7B72"),
     (ONSET, "#C9A0F5"),

@@ -1,6 +1,8 @@
 //! One incident, from its headline to its last detail, in the order in which one asks at night: what, how bad, what
 //! to do, where, why it is believed.
 
+mod peers;
+
 use leak_detect::Tier;
 use maud::{Markup, html};
 
@@ -42,17 +44,30 @@ pub(super) fn page(view: &LeakView) -> Markup {
         }
         @if incident.is_living() {
             section.card.first {
-                h3 { "Do first" }
+                h2 { "Do first" }
                 p { (view.first_action) }
             }
         }
+        (links(view))
         (figure(view))
         (facts(view))
+        (reasons(incident))
         (places(incident))
         (signals(incident))
-        (instances(view))
-        (reasons(incident))
+        (peers::table(view))
         (timeline(view))
+    }
+}
+
+/// Where to go from here.
+fn links(view: &LeakView) -> Markup {
+    let id = &view.incident.id;
+    html! {
+        nav.links aria-label="From here" {
+            @for link in &view.links { a href=(link.address) rel="noreferrer" { (link.what) } }
+            a href=(format!("../api/v1/leaks/{id}")) { "JSON" }
+            a href=(format!("{id}.svg")) { "Picture" }
+        }
     }
 }
 
@@ -64,6 +79,13 @@ fn figure(view: &LeakView) -> Markup {
             picture {
                 source media="(max-width: 34rem)" srcset=(format!("{id}.svg?size=narrow"));
                 img src=(format!("{id}.svg")) alt=(crate::plot::description(&view.plot())) width="960" height="380";
+            }
+            figcaption.quiet {
+                span.key.measured { "measured" }
+                @if view.history.iter().any(|point| point.low < point.value) { span.key.envelope { "its lower envelope, which is judged" } }
+                @if view.incident.is_living() && words::is_level(&view.incident) { span.key.fit { "the fit, dashed into the future" } }
+                @if view.incident.evidence.exhaustion.is_some() || view.limit.is_some() { span.key.limit { "the limit" } }
+                span.key.onset { "since when" @if view.onset_uncertainty.is_some() { ", with its uncertainty" } }
             }
         }
     }
@@ -78,7 +100,10 @@ fn facts(view: &LeakView) -> Markup {
         section.card {
             dl {
                 dt { "Since" }
-                dd { time { (moment(incident.onset.seconds())) } " (" (age(incident.onset.seconds())) " ago)" }
+                dd {
+                    time { (moment(incident.onset.seconds())) } " (" (age(incident.onset.seconds())) " ago)"
+                    @if let Some(uncertainty) = view.onset_uncertainty.filter(|seconds| *seconds >= 1.0) { span.quiet { ", give or take " (duration(uncertainty)) } }
+                }
                 dt { "Convicted" }
                 dd { (moment(incident.convicted_at.seconds())) ", " (duration(incident.convicted_at - incident.onset)) " after it began" }
                 @if let Some(ended) = incident.ended_at {
@@ -94,11 +119,15 @@ fn facts(view: &LeakView) -> Markup {
                         span.quiet { " (between " (unit.growth(evidence.growth_per_second.low)) " and " (unit.growth(evidence.growth_per_second.high)) ")" }
                     }
                 }
-                @if let Some(exhaustion) = &evidence.exhaustion {
+                @if let Some(exhaustion) = evidence.exhaustion.as_ref().filter(|_| incident.is_living()) {
                     dt { "Runs out" }
                     dd {
-                        "in " (duration(exhaustion.seconds.estimate)) ", not before " (duration(exhaustion.seconds.low)) ": "
-                        code { (exhaustion.signal) } " of " (exhaustion.instance) " at " (Unit::of_metric(&exhaustion.signal).text(exhaustion.limit))
+                        strong { "in " (duration(exhaustion.seconds.estimate)) }
+                        span.quiet {
+                            " (between " (duration(exhaustion.seconds.low)) " and "
+                            @if exhaustion.seconds.high.is_finite() { (duration(exhaustion.seconds.high)) } @else { "never" } ")"
+                        }
+                        ": " code { (exhaustion.signal) } " of " (exhaustion.instance) " at " (Unit::of_metric(&exhaustion.signal).text(exhaustion.limit))
                     }
                 }
                 dt { "Place" }
@@ -118,10 +147,10 @@ fn places(incident: &Incident) -> Markup {
         @if incident.places.is_empty() {
             p { @match &incident.site { Some(site) => { "The metrics name the file " code { (site) } ". " } None => {} } (words::witness(&incident.witness)) }
         } @else {
-            div.scroll {
+            div.scroll tabindex="0" role="region" aria-label="Where it leaks" {
                 table {
                     caption { (words::witness(&incident.witness)) }
-                    thead { tr { th { "Place" } th { "What" } th.number { "How many" } th.number { "Oldest" } } }
+                    thead { tr { th scope="col" { "Place" } th scope="col" { "What" } th.number scope="col" { "How many" } th.number scope="col" { "Oldest" } } }
                     tbody {
                         @for place in &incident.places {
                             tr {
@@ -142,10 +171,10 @@ fn places(incident: &Incident) -> Markup {
 fn signals(incident: &Incident) -> Markup {
     html! {
         h2 { "What leaks with it" }
-        div.scroll {
+        div.scroll tabindex="0" role="region" aria-label="What leaks with it" {
             table {
                 caption { "The first explains the others: a task holds its call, a call its connection, a connection its descriptor." }
-                thead { tr { th { "Signal" } th { "What" } th.number { "Now" } th.number { "Growth" } th { "Since" } } }
+                thead { tr { th scope="col" { "Signal" } th scope="col" { "What" } th.number scope="col" { "Now" } th.number scope="col" { "Growth" } th scope="col" { "Since" } } }
                 tbody {
                     @for signal in &incident.signals {
                         @let unit = Unit::of_metric(&signal.signal);
@@ -155,28 +184,6 @@ fn signals(incident: &Incident) -> Markup {
                             td.number { (unit.text(signal.value)) }
                             td.number { (unit.growth(signal.growth_per_second.estimate)) }
                             td { time { (moment(signal.since.seconds())) } }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn instances(view: &LeakView) -> Markup {
-    let unit = view.unit();
-    html! {
-        h2 { "Instances" }
-        div.scroll {
-            table {
-                thead { tr { th { "Instance" } th.number { "Holds" } th { "Since" } th { "State" } } }
-                tbody {
-                    @for instance in view.incident.instances.values() {
-                        tr {
-                            td { (instance.instance) }
-                            td.number { (unit.text(instance.value)) }
-                            td { time { (moment(instance.since.seconds())) } }
-                            td { @match instance.cleared { Some(end) => (end.word()), None => "leaks" } }
                         }
                     }
                 }
@@ -198,9 +205,9 @@ fn reasons(incident: &Incident) -> Markup {
                 }
             }
             @if !evidence.ruled_out.is_empty() {
-                p { "Ruled out:" }
-                dl {
-                    @for (what, how) in &evidence.ruled_out { dt { (what) } dd { (how) } }
+                h3 { "Ruled out" }
+                dl.ruled-out {
+                    @for (what, how) in &evidence.ruled_out { dt { (words::explanation(what)) } dd { (how) } }
                 }
             }
         }

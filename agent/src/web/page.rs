@@ -17,9 +17,10 @@ use crate::alert::Alert;
 use crate::incident::{Incident, IncidentId};
 use crate::plot::{self, Size};
 use crate::telemetry;
-use crate::web::shell::{PAGE_POLICY, PICTURE_POLICY, STYLE, STYLE_PATH, Shell};
-use crate::web::view::{LeakView, Overview};
-use crate::web::{api, leak, reload, suspects, words};
+use crate::web::filter::{Filter, address};
+use crate::web::shell::{PAGE_POLICY, PICTURE_POLICY, Place, STYLE, STYLE_PATH, Shell};
+use crate::web::view::{LeakView, Overview, most_urgent_first};
+use crate::web::{api, leak, reload, suspects, targets, words};
 
 /// After how many seconds a page reloads itself.
 const REFRESH_SECONDS: u32 = 15;
@@ -30,11 +31,12 @@ const ICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 1
 pub(crate) fn router(reader: Reader, reloader: Reloader, protection: &Protection) -> Router {
     Router::new()
         .route("/", get(front))
+        .route("/targets", get(target_list))
         .route("/leaks/{id}", get(incident))
         .route("/api/v1/leaks", get(leaks))
         .route("/api/v1/leaks/{id}", get(one_leak))
         .route("/api/v1/alerts", get(alerts))
-        .route("/api/v1/targets", get(targets))
+        .route("/api/v1/targets", get(api_targets))
         .route("/metrics", get(metrics))
         .route("/-/healthy", get(|| async { "The agent is up.\n" }))
         .route("/-/ready", get(ready))
@@ -62,6 +64,14 @@ async fn guard(State(protection): State<Protection>, request: Request, next: Nex
                 unauthorized.status(),
                 challenge,
                 format!("{unauthorized}\n"),
+            )
+                .into_response()
+        }
+        // A form on somebody's page is sent with the reader's own password.
+        Ok(()) if !request.method().is_safe() && request.headers().contains_key(header::ORIGIN) => {
+            (
+                StatusCode::FORBIDDEN,
+                "A web page cannot change anything here.\n",
             )
                 .into_response()
         }
@@ -93,33 +103,37 @@ async fn guard(State(protection): State<Protection>, request: Request, next: Nex
     response
 }
 
-/// How the reader wants a page.
+/// What a reader may say in a query; a field that is empty says nothing.
 #[derive(Debug, Default, Deserialize)]
-struct Wanted {
+#[serde(default)]
+struct Asked {
     /// `off`: the page does not reload itself.
-    refresh: Option<String>,
+    refresh: String,
     /// `narrow` or `low`: the picture for a phone, or for a list.
-    size: Option<String>,
+    size: String,
+    /// The number of a page of a list; the first where it is no number.
+    page: String,
+    workload: String,
+    signal: String,
+    cause: String,
+    state: String,
+    job: String,
+    health: String,
 }
 
-impl Wanted {
-    fn page(&self, root: &'static str, title: &str, now: f64, content: Markup) -> Response {
-        let is_off = self.refresh.as_deref() == Some("off");
-        let shell = Shell {
-            root,
-            title,
-            now,
-            refresh_seconds: (!is_off).then_some(REFRESH_SECONDS),
-            toggle: if is_off { "?" } else { "?refresh=off" },
-        };
-        let policy = [(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)];
-        (policy, Html(shell.wrap(content).into_string())).into_response()
+impl Asked {
+    fn reloads(&self) -> bool {
+        self.refresh != "off"
+    }
+
+    fn page(&self) -> usize {
+        self.page.parse().unwrap_or(1)
     }
 
     fn size(&self) -> Size {
-        match self.size.as_deref() {
-            Some("narrow") => Size::NARROW,
-            Some("low") => Size {
+        match &*self.size {
+            "narrow" => Size::NARROW,
+            "low" => Size {
                 height: 240,
                 ..Size::WIDE
             },
@@ -128,24 +142,63 @@ impl Wanted {
     }
 }
 
-async fn front(State(reader): State<Reader>, Query(wanted): Query<Wanted>) -> Response {
+/// A page in its shell, with the policy of pages.
+fn dressed(shell: &Shell<'_>, content: Markup) -> Response {
+    let policy = [(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)];
+    (policy, Html(shell.wrap(content).into_string())).into_response()
+}
+
+async fn front(State(reader): State<Reader>, Query(asked): Query<Asked>) -> Response {
     let Ok(overview) = reader.look(Overview::of).await else {
         return busy();
     };
-    let content = suspects::page(&overview);
-    wanted.page(
-        "",
-        &suspects::title(&overview),
-        overview.now.seconds(),
-        content,
-    )
+    let wanted = suspects::Wanted {
+        page: asked.page(),
+        reloads: asked.reloads(),
+        filter: Filter {
+            workload: asked.workload,
+            signal: asked.signal,
+            cause: asked.cause,
+            state: asked.state,
+        },
+    };
+    let shell = Shell {
+        root: "",
+        place: Place::Suspects,
+        title: &suspects::title(&overview),
+        now: overview.now.seconds(),
+        refresh_seconds: wanted.reloads.then_some(REFRESH_SECONDS),
+        toggle: &address(&wanted.filter.query(), wanted.page, !wanted.reloads),
+    };
+    dressed(&shell, suspects::page(&overview, &wanted))
+}
+
+async fn target_list(State(reader): State<Reader>, Query(asked): Query<Asked>) -> Response {
+    let Ok(overview) = reader.look(Overview::of).await else {
+        return busy();
+    };
+    let wanted = targets::Wanted {
+        page: asked.page(),
+        reloads: asked.reloads(),
+        job: asked.job,
+        health: asked.health,
+    };
+    let shell = Shell {
+        root: "",
+        place: Place::Targets,
+        title: "targets \u{b7} Leakwatch",
+        now: overview.now.seconds(),
+        refresh_seconds: wanted.reloads.then_some(REFRESH_SECONDS),
+        toggle: &address(&wanted.query(), wanted.page, !wanted.reloads),
+    };
+    dressed(&shell, targets::page(&overview, &wanted))
 }
 
 /// One incident: its page, or its picture where the address ends in `.svg`.
 async fn incident(
     State(reader): State<Reader>,
     Path(name): Path<String>,
-    Query(wanted): Query<Wanted>,
+    Query(asked): Query<Asked>,
 ) -> Response {
     let (id, is_picture) = name
         .strip_suffix(".svg")
@@ -162,9 +215,17 @@ async fn incident(
     };
     if !is_picture {
         let title = format!("{} \u{b7} Leakwatch", words::subject(&view.incident));
-        return wanted.page("../", &title, view.now, leak::page(&view));
+        let shell = Shell {
+            root: "../",
+            place: Place::Other,
+            title: &title,
+            now: view.now,
+            refresh_seconds: asked.reloads().then_some(REFRESH_SECONDS),
+            toggle: &address("", 1, !asked.reloads()),
+        };
+        return dressed(&shell, leak::page(&view));
     }
-    match plot::svg(&view.plot(), wanted.size()) {
+    match plot::svg(&view.plot(), asked.size()) {
         Ok(svg) => {
             let headers = [
                 (header::CONTENT_TYPE, "image/svg+xml"),
@@ -232,7 +293,10 @@ async fn leaks(State(reader): State<Reader>, Query(chosen): Query<Chosen>) -> Re
     let Ok(mut found) = reader.look(look).await else {
         return busy();
     };
-    found.sort_by_key(|(own, _, _)| (!own.is_living(), own.urgent.is_none(), own.onset));
+    found.sort_by(|(left, ..), (right, ..)| {
+        let living = right.is_living().cmp(&left.is_living());
+        living.then_with(|| most_urgent_first(left, right))
+    });
     let list: Vec<_> = found
         .iter()
         .map(|(own, first_action, url)| api::leak(own, first_action, url))
@@ -270,7 +334,7 @@ async fn alerts(State(reader): State<Reader>) -> Response {
     }
 }
 
-async fn targets(State(reader): State<Reader>) -> Response {
+async fn api_targets(State(reader): State<Reader>) -> Response {
     let look = |seen: &Seen<'_>| (Overview::of(seen), std::sync::Arc::clone(&seen.roll));
     match reader.look(look).await {
         Ok((overview, roll)) => Json(api::success(api::targets(

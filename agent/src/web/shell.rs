@@ -8,15 +8,27 @@ use crate::quantity::moment;
 pub(super) const STYLE_PATH: &str = "/style.css";
 /// The style sheet itself.
 pub(super) const STYLE: &str = include_str!("style.css");
-/// What a page may load: our own style sheet and pictures, and nothing that runs.
-pub(super) const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What a page may load: our own style sheet and pictures, and nothing that runs. Its forms come back to it.
+pub(super) const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 /// What a picture may load: nothing, but for the style sheet within it.
-pub(super) const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
+pub(super) const PICTURE_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'";
+
+/// Which of the pages a page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Suspects,
+    Targets,
+    /// None of those in the navigation.
+    Other,
+}
 
 /// A page around its content.
 pub(super) struct Shell<'a> {
     /// Relative path to the root of the interface, so that links hold behind a path prefix: `""` or `"../"`.
     pub(super) root: &'static str,
+    /// Where the reader is.
+    pub(super) place: Place,
     /// The window's title.
     pub(super) title: &'a str,
     /// When the page was made, in unix seconds.
@@ -30,6 +42,11 @@ pub(super) struct Shell<'a> {
 impl Shell<'_> {
     /// The whole document.
     pub(super) fn wrap(&self, content: Markup) -> Markup {
+        let home = if self.root.is_empty() {
+            "./"
+        } else {
+            self.root
+        };
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -37,34 +54,48 @@ impl Shell<'_> {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="referrer" content="no-referrer";
+                    meta name="color-scheme" content="light dark";
                     @if let Some(seconds) = self.refresh_seconds { meta http-equiv="refresh" content=(seconds); }
                     title { (self.title) }
                     link rel="stylesheet" href=(format!("{}{}", self.root, &STYLE_PATH[1..]));
-                    // An empty icon: without it every browser asks for one that is not there.
+                    // Without one every browser asks for an icon that is not there.
                     link rel="icon" href=(format!("{}icon.svg", self.root)) type="image/svg+xml";
                 }
                 body {
                     a.skip href="#content" { "Skip to the content" }
                     header {
-                        a.name href=(if self.root.is_empty() { "./" } else { self.root }) { "Leakwatch" }
+                        a.name href=(home) { "Leakwatch" }
+                        nav aria-label="Pages" {
+                            (self.entry(Place::Suspects, home, "Suspects"))
+                            (self.entry(Place::Targets, &format!("{}targets", self.root), "Targets"))
+                        }
                         span.asof {
                             "as of " time { (moment(self.now)) }
                             @match self.refresh_seconds {
-                                Some(seconds) => { ", reloads every " (seconds) " s · " a href=(self.toggle) { "stop" } }
+                                Some(seconds) => { ", reloads every " (seconds) " s · " a href=(self.toggle) { "stop reloading" } }
                                 None => { " · " a href=(self.toggle) { "reload by itself" } }
                             }
                         }
                     }
-                    main #content { (content) }
+                    main #content tabindex="-1" { (content) }
                     footer {
-                        a href=(format!("{}api/v1/leaks", self.root)) { "leaks as JSON" }
-                        a href=(format!("{}api/v1/alerts", self.root)) { "alerts" }
-                        a href=(format!("{}api/v1/targets", self.root)) { "targets" }
-                        a href=(format!("{}metrics", self.root)) { "metrics" }
-                        span { "leak-agent " (env!("CARGO_PKG_VERSION")) }
+                        nav aria-label="For programs" {
+                            a href=(format!("{}api/v1/leaks", self.root)) { "leaks as JSON" }
+                            a href=(format!("{}api/v1/alerts", self.root)) { "alerts as JSON" }
+                            a href=(format!("{}api/v1/targets", self.root)) { "targets as JSON" }
+                            a href=(format!("{}metrics", self.root)) { "metrics" }
+                        }
+                        span { "leak-agent " (env!("CARGO_PKG_VERSION")) ", times in UTC" }
                     }
                 }
             }
+        }
+    }
+
+    fn entry(&self, place: Place, address: &str, word: &str) -> Markup {
+        html! {
+            @if self.place == place { a href=(address) aria-current="page" { (word) } }
+            @else { a href=(address) { (word) } }
         }
     }
 }

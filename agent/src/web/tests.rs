@@ -67,6 +67,7 @@ fn overview(incidents: Vec<Incident>) -> Overview {
         now: Timestamp::from_seconds(NOW as f64),
         started_at: Timestamp::from_seconds(NOW as f64 - 7_300.0),
         evaluated_at: Some(Timestamp::from_seconds(NOW as f64 - 3.0)),
+        patience_seconds: 30.0,
         dry_run: false,
         incidents,
         targets: Vec::new(),
@@ -94,11 +95,20 @@ fn target(error: Option<&str>) -> TargetView {
     TargetView {
         target: Config::parse(config).unwrap().targets().remove(0),
         last: Some(last),
+        watched: 17,
+    }
+}
+
+fn wanted() -> suspects::Wanted {
+    suspects::Wanted {
+        page: 1,
+        reloads: true,
+        ..suspects::Wanted::default()
     }
 }
 
 fn front(overview: &Overview) -> String {
-    suspects::page(overview).into_string()
+    suspects::page(overview, &wanted()).into_string()
 }
 
 fn leak_view(incident: Incident) -> LeakView {
@@ -107,6 +117,10 @@ fn leak_view(incident: Incident) -> LeakView {
         alerts: Vec::new(),
         first_action: "Restart 127.0.0.1:9901 first.".to_owned(),
         history: Vec::new(),
+        onset_uncertainty: Some(20.0),
+        limit: None,
+        peers: Vec::new(),
+        links: Vec::new(),
         now: NOW as f64,
         gap_seconds: 60.0,
     }
@@ -213,7 +227,9 @@ fn an_incident_is_told_whole() {
         "file descriptors",
         "one process since 22:10:04",
         "convicted: 3 samples in a row above zero",
-        "in 1 h 36 min, not before 1 h 26 min",
+        "in 1 h 36 min",
+        "(between 1 h 26 min and 1 h 46 min)",
+        "give or take 20 s",
     ];
     check(&page, &expected);
     let over = incident(json!({ "state": { "ended": "replaced" }, "ended_at": NOW * 1000 }));
@@ -254,11 +270,12 @@ fn no_page_runs_anything_or_loads_from_elsewhere() {
     let mut seen = overview(vec![incident(json!({}))]);
     seen.targets = vec![target(None)];
     for (root, content) in [
-        ("", suspects::page(&seen)),
+        ("", suspects::page(&seen, &wanted())),
         ("../", leak::page(&leak_view(incident(json!({}))))),
     ] {
         let shell = Shell {
             root,
+            place: shell::Place::Other,
             title: "a page",
             now: NOW as f64,
             refresh_seconds: Some(15),
@@ -313,4 +330,106 @@ fn the_api_tells_a_leak_whole_and_infinity_as_null() {
     assert_eq!(whole["state"], "growing");
     assert_eq!(whole["fit"]["slope"], 0.5);
     assert_eq!(whole["curve"].as_array().unwrap().len(), 80);
+}
+
+#[test]
+fn five_hundred_suspects_fill_ten_pages_and_a_filter_finds_one() {
+    let many: Vec<Incident> = (0..500)
+        .map(|number: u32| {
+            incident(json!({
+                "id": format!("{number:016x}"),
+                "workload": { "job": format!("job-{number}") },
+                "onset": (NOW - 500 + i64::from(number)) * 1000,
+            }))
+        })
+        .collect();
+    let seen = overview(many);
+    let list = |wanted: &suspects::Wanted| suspects::page(&seen, wanted).into_string();
+    let first = list(&wanted());
+    assert_eq!(first.matches("<article").count(), 50);
+    check(
+        &first,
+        &[
+            "500 suspects, 50 on a page",
+            "page 1 of 10",
+            "href=\"?page=2\"",
+        ],
+    );
+    assert!(!first.contains("rel=\"prev\""));
+    let last = list(&suspects::Wanted {
+        page: 10,
+        ..wanted()
+    });
+    check(&last, &["page 10 of 10", "job-499", "href=\"?page=9\""]);
+    let chosen = list(&suspects::Wanted {
+        filter: filter::Filter {
+            workload: "job-321".to_owned(),
+            state: "growing".to_owned(),
+            ..filter::Filter::default()
+        },
+        ..wanted()
+    });
+    assert_eq!(chosen.matches("<article").count(), 1);
+    check(&chosen, &["1 suspect", "value=\"job-321\" selected"]);
+}
+
+#[test]
+fn what_runs_out_first_comes_first() {
+    let runs_out = |id: &str, low: f64| {
+        let mut own = incident(json!({ "id": id }));
+        if let Some(exhaustion) = &mut own.evidence.exhaustion {
+            exhaustion.seconds.low = low;
+        }
+        own
+    };
+    let endless = {
+        let mut own = incident(json!({ "id": "3", "onset": 0 }));
+        own.evidence.exhaustion = None;
+        own
+    };
+    let seen = overview(vec![endless, runs_out("2", 900.0), runs_out("1", 60.0)]);
+    let order: Vec<&str> = seen.living().map(|own| own.id.as_str()).collect();
+    assert_eq!(order, ["1", "2", "3"]);
+}
+
+#[test]
+fn a_judgement_that_stands_still_is_told_above_all() {
+    let mut seen = overview(Vec::new());
+    seen.series[0].leaking = 0;
+    seen.targets = vec![target(None)];
+    seen.evaluated_at = Some(Timestamp::from_seconds(NOW as f64 - 600.0));
+    check(
+        &front(&seen),
+        &[
+            "banner bad",
+            "Blind: this is not the same as healthy",
+            "Nothing has been judged for 10 min",
+        ],
+    );
+}
+
+#[test]
+fn targets_are_listed_with_those_that_are_down_first() {
+    let mut seen = overview(Vec::new());
+    seen.targets = vec![target(None), target(Some("<b>refused</b>"))];
+    let wanted = targets::Wanted {
+        page: 1,
+        reloads: false,
+        ..targets::Wanted::default()
+    };
+    let page = targets::page(&seen, &wanted).into_string();
+    check(
+        &page,
+        &[
+            "2 targets, 1 down",
+            "&lt;b&gt;refused",
+            "name=\"refresh\" value=\"off\"",
+        ],
+    );
+    assert!(page.find("tag bad").unwrap() < page.find("tag good").unwrap());
+    let up = targets::Wanted {
+        health: "up".to_owned(),
+        ..wanted
+    };
+    assert!(!targets::page(&seen, &up).into_string().contains("tag bad"));
 }

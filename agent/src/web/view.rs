@@ -1,7 +1,9 @@
 //! What the pages and the API show, copied out of the engine at one moment, so that rendering holds nobody up.
 
 mod leak;
+mod peer;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,9 +13,15 @@ use crate::agent::Seen;
 use crate::discovery::Target;
 use crate::engine;
 use crate::incident::Incident;
-use crate::source::SourceStatus;
+use crate::quantity::duration;
+use crate::source::{SourceState, SourceStatus};
 
 pub(super) use leak::LeakView;
+pub(super) use peer::{PeerView, Standing};
+
+/// So many evaluation intervals without a judgement, and at least this many seconds, are more than a busy moment.
+const INTERVALS_OF_PATIENCE: f64 = 4.0;
+const SHORTEST_PATIENCE_SECONDS: f64 = 30.0;
 
 /// Everything, at one moment.
 #[derive(Clone, Debug)]
@@ -24,6 +32,8 @@ pub(super) struct Overview {
     pub(super) started_at: Timestamp,
     /// When it judged last.
     pub(super) evaluated_at: Option<Timestamp>,
+    /// Older than this, in seconds, and the judgement stands still.
+    pub(super) patience_seconds: f64,
     /// Whether alerts are shown and counted but not sent.
     pub(super) dry_run: bool,
     /// All incidents that are kept.
@@ -43,6 +53,8 @@ pub(super) struct TargetView {
     pub(super) target: Arc<Target>,
     /// The last scrape; `None` before the first.
     pub(super) last: Option<LastScrape>,
+    /// How many of its series are watched.
+    pub(super) watched: usize,
 }
 
 /// What a scrape came to.
@@ -90,6 +102,9 @@ impl Overview {
             now: seen.now,
             started_at: seen.started_at,
             evaluated_at: engine.counters().last_evaluation,
+            patience_seconds: (seen.config.global.evaluation_interval.as_secs_f64()
+                * INTERVALS_OF_PATIENCE)
+                .max(SHORTEST_PATIENCE_SECONDS),
             dry_run: seen.config.alerting.dry_run,
             incidents: engine.incidents().cloned().collect(),
             targets: engine.targets().map(TargetView::of).collect(),
@@ -116,14 +131,20 @@ impl Overview {
         }
     }
 
-    /// Incidents that have not ended, most urgent first, then the oldest.
+    /// Whether nothing has been judged for longer than a busy moment.
+    pub(super) fn is_stopped(&self) -> bool {
+        let last = self.evaluated_at.unwrap_or(self.started_at);
+        self.now - last > self.patience_seconds
+    }
+
+    /// Incidents that have not ended: the urgent ones first, then what runs out first, then the oldest.
     pub(super) fn living(&self) -> impl Iterator<Item = &Incident> {
         let mut living: Vec<&Incident> = self
             .incidents
             .iter()
             .filter(|incident| incident.is_living())
             .collect();
-        living.sort_by_key(|incident| (incident.urgent.is_none(), incident.onset));
+        living.sort_by(|left, right| most_urgent_first(left, right));
         living.into_iter()
     }
 
@@ -159,9 +180,29 @@ impl Overview {
     /// Why silence does not mean health, each as a sentence.
     pub(super) fn blind_spots(&self) -> Vec<String> {
         let mut spots = Vec::new();
+        if self.is_stopped() {
+            let since = duration(self.now - self.evaluated_at.unwrap_or(self.started_at));
+            spots.push(format!(
+                "Nothing has been judged for {since}: what stands here is old. The agent's log says why."
+            ));
+        }
         let targets = self.targets.len();
         let silent = self.targets.iter().filter(|own| own.last.is_none()).count();
         let (watched, learning) = self.watched();
+        for source in &self.sources {
+            match &source.state {
+                SourceState::Up => {}
+                SourceState::Starting(share) => spots.push(format!(
+                    "The history of {} is still read: {:.0} % of it.",
+                    source.name,
+                    100.0 * share
+                )),
+                SourceState::Down(error) => spots.push(format!(
+                    "{} does not answer whole, and what it watches is not known: {error}",
+                    source.name
+                )),
+            }
+        }
         if targets == 0 {
             spots.push("No target is configured.".to_owned());
         }
@@ -190,9 +231,19 @@ impl Overview {
 }
 
 impl TargetView {
+    /// `up`, `down`, or `unknown` before the first scrape.
+    pub(super) fn health(&self) -> &'static str {
+        match &self.last {
+            None => "unknown",
+            Some(last) if last.error.is_some() => "down",
+            Some(_) => "up",
+        }
+    }
+
     fn of(own: engine::TargetView<'_>) -> Self {
         let health = own.health();
         Self {
+            watched: own.series_watched(),
             target: Arc::clone(own.target()),
             last: health.last_scrape.map(|at| LastScrape {
                 at,
@@ -202,6 +253,20 @@ impl TargetView {
             }),
         }
     }
+}
+
+/// The urgent one first, then what may run out first, then the older.
+pub(super) fn most_urgent_first(left: &Incident, right: &Incident) -> Ordering {
+    let runs_out = |own: &Incident| {
+        let exhaustion = own.evidence.exhaustion.as_ref();
+        exhaustion.map_or(f64::INFINITY, |exhaustion| exhaustion.seconds.low)
+    };
+    let is_calm = |own: &Incident| own.urgent.is_none();
+    is_calm(left)
+        .cmp(&is_calm(right))
+        .then(runs_out(left).total_cmp(&runs_out(right)))
+        .then(left.onset.cmp(&right.onset))
+        .then(left.id.cmp(&right.id))
 }
 
 /// The watched series, counted.

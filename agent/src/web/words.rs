@@ -106,7 +106,7 @@ pub(super) fn signal(kind: SignalKind, signal: &str, of: Option<&str>) -> String
 }
 
 /// The workload's labels on one line: `job gateway, namespace shop`, the job alone where there is no more.
-fn workload(incident: &Incident) -> String {
+pub(super) fn workload(incident: &Incident) -> String {
     let job = incident.workload.get("job");
     let others: Vec<String> = incident
         .workload
@@ -134,4 +134,9 @@ pub(super) fn witness(witness: &Witness) -> String {
         Witness::Answered => "As a leaking instance said when it was asked.".to_owned(),
         Witness::Failed(why) => format!("A leaking instance was asked and could not tell: {why}."),
     }
+}
+
+/// The name of an innocent explanation, for people: `cache_filling` is `cache filling`.
+pub(super) fn explanation(what: &str) -> String {
+    what.replace('_', " ")
 }

@@ -223,6 +223,10 @@ impl Explained {
             limit: self.limit,
             exhaustion: None,
             onset: self.case.as_ref().map(|case| case.onset.seconds()),
+            onset_uncertainty: self
+                .case
+                .as_ref()
+                .map_or(0.0, |case| case.onset_uncertainty_seconds),
             marks: alerts.chain(restarts).collect(),
             now,
         }

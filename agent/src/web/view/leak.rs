@@ -1,12 +1,16 @@
 //! One incident, copied out of the engine, and the picture of it.
 
-use leak_detect::{Bucket, Tier};
+use leak_detect::{Bucket, Tier, Verdict};
 
+use super::peer::{self, PeerView};
 use crate::agent::Seen;
-use crate::alert::Alert;
+use crate::alert::{Alert, AlertState};
+use crate::config::Alerting;
+use crate::engine::SeriesView;
 use crate::incident::{Incident, IncidentId};
 use crate::plot::{Line, Mark, Plot, Point};
 use crate::quantity::Unit;
+use crate::web::filter::encoded;
 use crate::web::words;
 
 /// Shorter than this, missing values are no gap, however often is scraped.
@@ -21,10 +25,27 @@ pub(in crate::web) struct LeakView {
     pub(in crate::web) first_action: String,
     /// What the detector remembers of the carrying series, where it is one: the line from before the conviction.
     pub(in crate::web) history: Vec<Point>,
+    /// By how many seconds the onset may be wrong, either way, where the detector still says so.
+    pub(in crate::web) onset_uncertainty: Option<f64>,
+    /// The limit of the carrying series, where it is a single one and has one.
+    pub(in crate::web) limit: Option<f64>,
+    /// The instances of the workload, those that leak first.
+    pub(in crate::web) peers: Vec<PeerView>,
+    /// Where to go from here.
+    pub(in crate::web) links: Vec<Link>,
     /// The present, in unix seconds.
     pub(in crate::web) now: f64,
     /// Longer than this between two values, in seconds, and the line is broken.
     pub(in crate::web) gap_seconds: f64,
+}
+
+/// A place to go to from an incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::web) struct Link {
+    /// What is there.
+    pub(in crate::web) what: String,
+    /// Its address: absolute.
+    pub(in crate::web) address: String,
 }
 
 impl LeakView {
@@ -37,14 +58,37 @@ impl LeakView {
             .map(|own| own.target().interval)
             .max()
             .unwrap_or_default();
+        let carrying: Vec<SeriesView<'_>> = engine
+            .targets()
+            .filter(|own| {
+                incident
+                    .instances
+                    .contains_key(&own.target().labels.to_string())
+            })
+            .flat_map(|own| own.series())
+            .filter(|series| peer::carries(incident, series))
+            .collect();
+        let only = match carrying.as_slice() {
+            [only] if incident.is_living() => Some(only),
+            _ => None,
+        };
+        let uncertainty = |series: &SeriesView<'_>| match series.verdict() {
+            Verdict::Leaking(case) => Some(case.onset_uncertainty_seconds),
+            Verdict::Healthy | Verdict::Undecided(_) => None,
+        };
+        let alerts: Vec<Alert> = engine
+            .alerts()
+            .filter(|alert| alert.incident == *id)
+            .cloned()
+            .collect();
         let view = Self {
-            alerts: engine
-                .alerts()
-                .filter(|alert| alert.incident == *id)
-                .cloned()
-                .collect(),
             first_action: engine.first_action_of(incident),
-            history: history(seen, incident),
+            history: only.map(|series| history(series)).unwrap_or_default(),
+            onset_uncertainty: carrying.iter().filter_map(uncertainty).reduce(f64::max),
+            limit: only.and_then(|series| series.limit()),
+            peers: peer::peers(seen, incident),
+            links: links(&alerts, &seen.config.alerting),
+            alerts,
             now: seen.now.seconds(),
             gap_seconds: (slowest.as_secs_f64() * 5.0).max(SHORTEST_GAP_SECONDS),
             incident: incident.clone(),
@@ -75,6 +119,14 @@ impl LeakView {
             at: incident.convicted_at.seconds(),
             label: "convicted".to_owned(),
         }];
+        let starts = peer::starts(&self.peers)
+            .into_iter()
+            .map(|(at, label)| Mark {
+                at: at.seconds(),
+                label,
+            });
+        marks.extend(starts);
+        marks.sort_by(|left, right| left.at.total_cmp(&right.at));
         if let Some(ended) = ended {
             marks.push(Mark {
                 at: ended,
@@ -106,39 +158,76 @@ impl LeakView {
                 start_value: evidence.fit_start_value,
                 slope: evidence.fit_slope,
             }),
-            limit: own_limit.map(|own| own.limit),
+            limit: own_limit.map(|own| own.limit).or(self.limit),
             exhaustion: other.map(|own| Mark {
                 at: self.now + own.seconds.estimate,
                 label: format!("{} runs out", own.signal),
             }),
             onset: Some(incident.onset.seconds()),
+            onset_uncertainty: self.onset_uncertainty.unwrap_or(0.0),
             marks,
             now: ended.map_or(self.now, |ended| ended.min(self.now)),
         }
     }
 }
 
-/// The history of the series that carries a living incident, if it is a single one.
-fn history(seen: &Seen<'_>, incident: &Incident) -> Vec<Point> {
-    let identity = incident.identity().without("signal");
-    let mut carrying = seen.engine.series().filter(|series| {
-        series.signal() == incident.signal
-            && series.labels().includes(&identity)
-            && incident
-                .instances
-                .contains_key(&series.target().labels.to_string())
-    });
-    match (carrying.next(), carrying.next()) {
-        (Some(only), None) if incident.is_living() => {
-            let middle = |bucket: &Bucket| bucket.start.seconds() + bucket.seconds / 2.0;
-            let point = |bucket: &Bucket| Point {
-                at: middle(bucket),
-                low: bucket.minimum,
-                value: bucket.mean,
-                high: bucket.maximum,
-            };
-            only.history().iter().map(point).collect()
-        }
-        _ => Vec::new(),
-    }
+/// What is remembered of a series.
+fn history(series: &SeriesView<'_>) -> Vec<Point> {
+    let middle = |bucket: &Bucket| bucket.start.seconds() + bucket.seconds / 2.0;
+    let point = |bucket: &Bucket| Point {
+        at: middle(bucket),
+        low: bucket.minimum,
+        value: bucket.mean,
+        high: bucket.maximum,
+    };
+    series.history().iter().map(point).collect()
+}
+
+/// The runbook, the dashboard, and a new silence in each Alertmanager, filled in for this incident.
+fn links(alerts: &[Alert], alerting: &Alerting) -> Vec<Link> {
+    let Some(alert) = alerts
+        .iter()
+        .find(|alert| alert.state != AlertState::Resolved)
+        .or(alerts.first())
+    else {
+        return Vec::new();
+    };
+    let annotated = [("runbook_url", "Runbook"), ("dashboard_url", "Dashboard")];
+    let mut links: Vec<Link> = annotated
+        .into_iter()
+        .filter_map(|(name, what)| {
+            let address = alert.annotations.get(name)?;
+            is_web(address).then(|| Link {
+                what: what.to_owned(),
+                address: address.to_owned(),
+            })
+        })
+        .collect();
+    // Without the name and the severity of the alert: a silence for the ticket is one for the page.
+    let matchers: Vec<String> = alert
+        .labels
+        .iter()
+        .filter(|(name, _)| !matches!(*name, "alertname" | "severity"))
+        .map(|(name, value)| {
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+            format!("{name}=\"{value}\"")
+        })
+        .collect();
+    let filter = encoded(&format!("{{{}}}", matchers.join(",")));
+    let many = alerting.alertmanagers.len() > 1;
+    links.extend(alerting.alertmanagers.iter().map(|own| Link {
+        what: match many {
+            true => format!("Silence it in {}", own.url),
+            false => "Silence it".to_owned(),
+        },
+        address: format!("{}/#/silences/new?filter={filter}", own.url),
+    }));
+    links
+}
+
+/// A template of a configuration, or a label in it, makes no link that runs something.
+fn is_web(address: &str) -> bool {
+    ["http://", "https://"]
+        .iter()
+        .any(|scheme| address.starts_with(scheme))
 }
