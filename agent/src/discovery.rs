@@ -63,6 +63,8 @@ pub enum EvidenceKind {
     Ledger,
     /// `GET /debug/tasks`: the live tasks by place.
     Tasks,
+    /// `GET /debug/pprof/goroutine`, and `goroutineleak` where Go offers it.
+    Pprof,
 }
 
 /// What is the same for every target of a job.

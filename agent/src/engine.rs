@@ -233,6 +233,9 @@ impl Engine {
                     ),
                 );
                 incident.places = places;
+                if let Some(cause) = answer.cause {
+                    incident.told_cause(now, cause);
+                }
             }
             Ok(_) => incident.witness_failed("it named no places".to_owned()),
             Err(error) => incident.witness_failed(error),

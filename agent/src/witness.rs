@@ -5,6 +5,7 @@
 //! anybody keeps it. An answer that cannot be used costs the alert a line of text and nothing else. What to ask and
 //! how often is the engine's decision ([`EvidenceRequest`]); this module only carries it out.
 
+mod goroutines;
 mod places;
 
 use std::time::Duration;
@@ -12,9 +13,11 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use crate::clock;
+use crate::diagnosis::Cause;
 use crate::discovery::EvidenceKind;
 use crate::engine::{EvidenceRequest, Question};
 use crate::incident::Place;
+use goroutines::Profile;
 use places::{Closed, Open, Scope, Tasks};
 
 /// How long one question may take, from the name's resolution to the answer's last byte.
@@ -65,6 +68,12 @@ pub enum WitnessError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// The answer is no profile.
+    #[error("{path} did not answer with a profile of goroutines")]
+    NoProfile {
+        /// What was asked.
+        path: &'static str,
+    },
     /// The target has nowhere to ask.
     #[error("the target has no evidence address")]
     NoAddress,
@@ -74,6 +83,15 @@ pub enum WitnessError {
     /// The client itself cannot be made.
     #[error("no HTTP client")]
     NoClient(#[source] reqwest::Error),
+}
+
+/// What a target said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Testimony {
+    /// The places that hold most of what leaks, the surest first; never none.
+    pub places: Vec<Place>,
+    /// Which mistake that looks like, where the target itself tells.
+    pub cause: Option<Cause>,
 }
 
 /// Asks targets. Cloning is cheap.
@@ -102,11 +120,11 @@ impl Witness {
         })
     }
 
-    /// The places that hold most of what leaks, the surest first.
+    /// Where it leaks.
     ///
     /// # Errors
-    /// Why there are none; where several answers were asked for and one of them served, none.
-    pub async fn ask(&self, request: &EvidenceRequest) -> Result<Vec<Place>, WitnessError> {
+    /// Why that is not known; where several answers were asked for and one of them served, none.
+    pub async fn ask(&self, request: &EvidenceRequest) -> Result<Testimony, WitnessError> {
         let address = request
             .target
             .evidence_address
@@ -116,15 +134,38 @@ impl Witness {
             upstream: request.upstream.as_deref(),
             route: request.route.as_deref(),
         };
-        match request.question {
+        let places = match request.question {
+            Question::Goroutines => return self.ask_goroutines(address).await,
             Question::Held => self.ask_held(address, request, scope).await,
             Question::Closed => {
                 let closed: Closed = self
-                    .fetch(address, "/debug/closed", &[("resource", "response_body")])
+                    .fetch_json(address, "/debug/closed", &[("resource", "response_body")])
                     .await?;
                 some(places::of_closed(&closed, scope))
             }
             Question::Tasks => some(self.ask_tasks(address).await?),
+        };
+        Ok(Testimony {
+            places: places?,
+            cause: None,
+        })
+    }
+
+    /// Those that Go itself knows to be leaked, where it offers that and there are any; else where all of them stand.
+    async fn ask_goroutines(&self, address: &str) -> Result<Testimony, WitnessError> {
+        let of = |path| async move {
+            let body = self.fetch(address, path, &[("debug", "1")]).await?;
+            let text = String::from_utf8_lossy(&body);
+            let profile = Profile::parse(&text).ok_or(WitnessError::NoProfile { path })?;
+            Ok::<_, WitnessError>(Testimony {
+                places: some(profile.places())?,
+                cause: profile.cause(),
+            })
+        };
+        // Servers of Go answer 404 for a profile that they do not know.
+        match of("/debug/pprof/goroutineleak").await {
+            Ok(leaked) => Ok(leaked),
+            Err(_) => of("/debug/pprof/goroutine").await,
         }
     }
 
@@ -137,7 +178,9 @@ impl Witness {
         let resource = request.resource.as_deref();
         let mut query = vec![("order", "age"), ("limit", MAX_ENTRIES)];
         query.extend(resource.map(|resource| ("resource", resource)));
-        let open = self.fetch::<Open>(address, "/debug/open", &query).await;
+        let open = self
+            .fetch_json::<Open>(address, "/debug/open", &query)
+            .await;
         let mut found = open
             .as_ref()
             .map(|open| places::of_open(open, scope))
@@ -155,21 +198,30 @@ impl Witness {
     }
 
     async fn ask_tasks(&self, address: &str) -> Result<Vec<Place>, WitnessError> {
-        let tasks: Tasks = self.fetch(address, "/debug/tasks", &[]).await?;
+        let tasks: Tasks = self.fetch_json(address, "/debug/tasks", &[]).await?;
         Ok(places::of_tasks(&tasks))
     }
 
-    async fn fetch<Answer: DeserializeOwned>(
+    async fn fetch_json<Answer: DeserializeOwned>(
         &self,
         address: &str,
         path: &'static str,
         query: &[(&str, &str)],
     ) -> Result<Answer, WitnessError> {
-        let patience = self.patience;
-        let body = clock::timeout(patience, self.read(address, path, query))
-            .await
-            .map_err(|_| WitnessError::TimedOut { path, patience })??;
+        let body = self.fetch(address, path, query).await?;
         serde_json::from_slice(&body).map_err(|source| WitnessError::Unreadable { path, source })
+    }
+
+    async fn fetch(
+        &self,
+        address: &str,
+        path: &'static str,
+        query: &[(&str, &str)],
+    ) -> Result<Vec<u8>, WitnessError> {
+        let patience = self.patience;
+        clock::timeout(patience, self.read(address, path, query))
+            .await
+            .map_err(|_| WitnessError::TimedOut { path, patience })?
     }
 
     async fn read(

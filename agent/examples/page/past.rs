@@ -104,5 +104,12 @@ fn witness(engine: &mut Engine, request: &EvidenceRequest, at: Timestamp) {
         place(183, 9_902, "task"),
         place(141, 32, "task"),
     ];
-    engine.evidence(&request.incident, Witnessed { places: Ok(places) }, at);
+    engine.evidence(
+        &request.incident,
+        Witnessed {
+            places: Ok(places),
+            cause: None,
+        },
+        at,
+    );
 }

@@ -223,6 +223,7 @@ impl EventLoop {
         if self.asked.len() >= MAX_QUESTIONS {
             let answer = Witnessed {
                 places: Err("too many targets are being asked already".to_owned()),
+                cause: None,
             };
             self.engine
                 .evidence(&request.incident, answer, clock::now());
@@ -230,11 +231,17 @@ impl EventLoop {
         }
         let witness = self.witness.clone();
         self.asked.spawn(self.asking.open(), async move {
-            let places = witness
-                .ask(&request)
-                .await
-                .map_err(|error| error.to_string());
-            (request.incident, Witnessed { places })
+            let answer = match witness.ask(&request).await {
+                Ok(said) => Witnessed {
+                    places: Ok(said.places),
+                    cause: said.cause,
+                },
+                Err(error) => Witnessed {
+                    places: Err(error.to_string()),
+                    cause: None,
+                },
+            };
+            (request.incident, answer)
         });
     }
 

@@ -188,12 +188,12 @@ fn evidence(node: Option<&Node>, mistakes: &mut Mistakes) -> Vec<EvidenceKind> {
         let kind = match item.text(mistakes) {
             Some("ledger") => EvidenceKind::Ledger,
             Some("tasks") => EvidenceKind::Tasks,
-            Some("pprof") => {
-                item.reject(mistakes, "pprof is not supported yet; ledger and tasks are");
-                continue;
-            }
+            Some("pprof") => EvidenceKind::Pprof,
             Some(other) => {
-                item.reject(mistakes, format!("`{other}` is neither ledger nor tasks"));
+                item.reject(
+                    mistakes,
+                    format!("`{other}` is none of ledger, tasks and pprof"),
+                );
                 continue;
             }
             None => continue,

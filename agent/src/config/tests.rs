@@ -189,8 +189,7 @@ rule_files: [a.yml]
         line 7: scrape_configs[0].scheme: `ftp` is neither http nor https
         line 8: scrape_configs[0].metrics_path: does not begin with a slash
         line 9: scrape_configs[0].basic_auth.password_file: contradicts `password`: keep one
-        line 10: scrape_configs[0].evidence[0]: pprof is not supported yet; ledger and tasks are
-        line 10: scrape_configs[0].evidence[1]: `leger` is neither ledger nor tasks
+        line 10: scrape_configs[0].evidence[1]: `leger` is none of ledger, tasks and pprof
         line 11: scrape_configs[0].sample_limit: `-1` is not a whole number: invalid digit found in string
         line 12: scrape_configs[0].body_size_limit: `10 MB` is not a size such as 10MB or 512KB
         line 14: scrape_configs[0].static_configs[0].targets[0]: `http://h:1/metrics` is not host:port; scheme and path belong into `scheme` and `metrics_path`

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use leak_detect::Timestamp;
 
 use crate::alert::OutgoingAlert;
+use crate::diagnosis::Cause;
 use crate::discovery::Target;
 use crate::engine::saved::Saved;
 use crate::incident::{Change, IncidentId, Place};
@@ -49,6 +50,8 @@ pub enum Question {
     Closed,
     /// The places of live tasks: `GET /debug/tasks`.
     Tasks,
+    /// Where goroutines stand: `GET /debug/pprof/goroutineleak`, else `GET /debug/pprof/goroutine`.
+    Goroutines,
 }
 
 /// What a leaking instance answered.
@@ -56,6 +59,8 @@ pub enum Question {
 pub struct Witnessed {
     /// The places, those that hold most first; or why there are none, as a sentence.
     pub places: Result<Vec<Place>, String>,
+    /// Which mistake it looks like, where the instance itself tells.
+    pub cause: Option<Cause>,
 }
 
 /// Something that happened to an incident.

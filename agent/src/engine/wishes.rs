@@ -63,6 +63,7 @@ impl Engine {
             Family::Churn if offers(EvidenceKind::Ledger) => Question::Closed,
             Family::Held if offers(EvidenceKind::Ledger) => Question::Held,
             Family::Held | Family::Process if offers(EvidenceKind::Tasks) => Question::Tasks,
+            Family::Held | Family::Process if offers(EvidenceKind::Pprof) => Question::Goroutines,
             _ => return None,
         };
         Some((Arc::clone(&state.target), question))

@@ -12,9 +12,9 @@ use crate::excerpt::excerpt;
 use crate::incident::Place;
 
 /// Places that an incident keeps.
-const MAX_PLACES: usize = 5;
+pub(super) const MAX_PLACES: usize = 5;
 /// Letters of a place; longer ones are cut.
-const MAX_SITE_CHARS: usize = 200;
+pub(super) const MAX_SITE_CHARS: usize = 200;
 /// Letters of a resource; longer ones are cut.
 const MAX_KIND_CHARS: usize = 64;
 

@@ -72,6 +72,7 @@ impl Target {
             .unwrap()
             .ask(&self.request(question, "[ledger]"))
             .await
+            .map(|said| said.places)
     }
 }
 
@@ -113,7 +114,7 @@ async fn another_upstream_or_route_is_no_evidence() {
     let mut request = target.request(Question::Held, "[ledger]");
     request.upstream = Some("social".to_owned());
     request.route = Some("/home/{id}".to_owned());
-    let places = Witness::new().unwrap().ask(&request).await.unwrap();
+    let places = Witness::new().unwrap().ask(&request).await.unwrap().places;
     assert_eq!(text(&places), ["shop/src/drill.rs:183 2 41.5 fan_out_task"]);
 }
 
@@ -148,12 +149,12 @@ async fn live_tasks_are_evidence_where_the_job_allows_it() {
         .ask(&target.request(Question::Tasks, "[tasks]"))
         .await
         .unwrap();
-    assert_eq!(text(&alone), expected);
+    assert_eq!(text(&alone.places), expected);
     let beside = witness
         .ask(&target.request(Question::Held, "[ledger, tasks]"))
         .await
         .unwrap();
-    assert_eq!(text(&beside), expected);
+    assert_eq!(text(&beside.places), expected);
     let place = |site: &str, kind: &str| Place {
         site: site.to_owned(),
         count: 1,
@@ -176,7 +177,7 @@ async fn live_tasks_are_evidence_where_the_job_allows_it() {
 }
 
 #[track_caller]
-fn check(result: Result<Vec<Place>, WitnessError>, expected: &str) {
+fn check<Said: std::fmt::Debug>(result: Result<Said, WitnessError>, expected: &str) {
     let error = result.expect_err("no evidence");
     assert_eq!(error.to_string(), expected);
 }
@@ -295,4 +296,21 @@ async fn what_a_target_says_is_shortened_and_harmless() {
         .await
         .unwrap();
     assert_eq!(places.len(), 5);
+}
+
+#[tokio::test]
+async fn goroutines_say_where_they_stand_and_why() {
+    let profile = include_str!("recorded/unclosed.txt");
+    let target = Target::serving(profile).await;
+    let request = target.request(Question::Goroutines, "[pprof]");
+    let said = Witness::new().unwrap().ask(&request).await.unwrap();
+    assert_eq!(said.cause, Some(Cause::UnclosedBodies));
+    assert_eq!(
+        text(&said.places),
+        ["http/transport.go:2213 (net/http.(*persistConn).readLoop) 40 - goroutine"]
+    );
+    let target = Target::serving("{}").await;
+    let request = target.request(Question::Goroutines, "[pprof]");
+    let error = Witness::new().unwrap().ask(&request).await.unwrap_err();
+    assert!(matches!(error, WitnessError::NoProfile { .. }), "{error}");
 }

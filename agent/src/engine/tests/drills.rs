@@ -118,6 +118,7 @@ fn check(leaks: &[(&str, &[(&str, &str)])], expected: &Expected) {
         &incident,
         Witnessed {
             places: Ok(vec![place]),
+            cause: None,
         },
         at(world.now),
     );

@@ -250,6 +250,7 @@ fn a_witness_is_asked_three_times_and_the_alert_waits_for_it_once() {
     let incident = world.only_incident().id.clone();
     let silent = crate::engine::Witnessed {
         places: Err("it did not answer within 5 s".to_owned()),
+        cause: None,
     };
     world.engine.evidence(&incident, silent, at(world.now));
     world.run(300.0, |_, service, _| leak(service));

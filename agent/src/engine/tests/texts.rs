@@ -74,9 +74,14 @@ fn answer(world: &mut World, sites: &[(&str, u64)]) {
         .collect();
     let incident = world.only_incident().id.clone();
     let now = at(world.now);
-    world
-        .engine
-        .evidence(&incident, Witnessed { places: Ok(places) }, now);
+    world.engine.evidence(
+        &incident,
+        Witnessed {
+            places: Ok(places),
+            cause: None,
+        },
+        now,
+    );
     world.evaluate();
 }
 

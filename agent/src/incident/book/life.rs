@@ -17,7 +17,7 @@ impl Incident {
                 .is_some_and(|ended| now - ended < RETURNS_WITHIN.as_secs_f64())
             && self.workload == fresh.workload
             && self.family == fresh.family
-            && self.cause == fresh.cause
+            && (self.cause == fresh.cause || fresh.cause == Cause::Unknown)
             && self.identity() == fresh.identity()
             && self.upstreams == fresh.upstreams
     }
@@ -113,6 +113,17 @@ impl Incident {
     /// Whether the end of the incident depends on such a signal: levels of the process only follow a ledger's leak.
     fn is_measured_by(&self, sighting: &Sighting) -> bool {
         sighting.kind.family() == self.family
+    }
+
+    /// The leaking process itself says what it looks like: of use where nothing that is counted does.
+    pub(crate) fn told_cause(&mut self, now: Timestamp, cause: Cause) {
+        if self.cause == Cause::Unknown && cause != Cause::Unknown {
+            self.note(
+                now,
+                format!("looks like {cause}, by the leaking process's own account"),
+            );
+            self.cause = cause;
+        }
     }
 
     pub(crate) fn diagnose(&self, context: &dyn Fn(&BTreeSet<String>) -> Context) -> Cause {
