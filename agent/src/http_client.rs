@@ -17,14 +17,16 @@ mod secret;
 mod settings;
 mod tls;
 
+use std::collections::HashMap;
 use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Response, Url};
+use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
 
 use settings::HeaderSource;
 
@@ -41,6 +43,9 @@ const MAX_REDIRECTS: usize = 10;
 
 /// Longer than any sane interval, so that a connection lives from one request to the next.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Hosts whose clients are kept where the handshake names another server than the URL.
+const MAX_NAMED: usize = 10_000;
 
 /// An HTTP/2 connection is asked this often whether it still lives; one of HTTP/1 ends with the request that failed.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -107,6 +112,9 @@ struct Inner {
 #[derive(Debug)]
 struct Current {
     client: Client,
+    /// Where the handshake names another server than the URL, a client for each host, since connections are kept by
+    /// the name of the handshake.
+    named: HashMap<String, Client>,
     files: Vec<Version>,
 }
 
@@ -145,12 +153,9 @@ impl HttpClient {
     pub async fn send(&self, request: HttpRequest) -> Result<Response, HttpError> {
         let mut request = request;
         let in_url = UrlCredentials::take(&mut request.url);
-        let client = self.client()?;
         let (headers, basic) = self.headers(&request, in_url).await?;
         for _ in 0..=MAX_REDIRECTS {
-            let mut sent = client
-                .request(request.method.clone(), request.url.clone())
-                .headers(headers.clone());
+            let mut sent = self.begin(&request)?.headers(headers.clone());
             if let Some((user, password)) = &basic {
                 sent = sent.basic_auth(user.expose(), Some(password.expose()));
             }
@@ -222,21 +227,39 @@ impl HttpClient {
         Ok((headers, basic))
     }
 
-    /// The client by the files as they are now.
-    fn client(&self) -> Result<Client, HttpError> {
-        let files = self.inner.settings.files();
-        let mut current = self.inner.lock();
-        if let Some(current) = &*current
-            && current.files == files
-        {
-            return Ok(current.client.clone());
+    /// A request without headers, by the files as they are now.
+    fn begin(&self, request: &HttpRequest) -> Result<RequestBuilder, HttpError> {
+        let inner = &self.inner;
+        let files = inner.settings.files();
+        let mut current = inner.lock();
+        let current = match &mut *current {
+            Some(current) if current.files == files => current,
+            current => current.insert(Current {
+                client: inner.build(None)?,
+                named: HashMap::new(),
+                files,
+            }),
+        };
+        let (method, url) = (request.method.clone(), &request.url);
+        let Some(named) = inner.settings.named(url) else {
+            return Ok(current.client.request(method, url.clone()));
+        };
+        if current.named.len() >= MAX_NAMED {
+            current.named.clear();
         }
-        let client = self.inner.build()?;
-        *current = Some(Current {
-            client: client.clone(),
-            files,
-        });
-        Ok(client)
+        let host = url.host_str().unwrap_or_default();
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        let client = match current.named.get(&authority) {
+            Some(client) => client,
+            None => {
+                let client = inner.build(Some(host))?;
+                current.named.entry(authority.clone()).or_insert(client)
+            }
+        };
+        Ok(client.request(method, named).header(HOST, authority))
     }
 }
 
@@ -246,7 +269,13 @@ impl Inner {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn build(&self) -> Result<Client, HttpError> {
+    /// A client; where the handshake names another server than the URL, for this host alone.
+    fn build(&self, host: Option<&str>) -> Result<Client, HttpError> {
+        let mut tls = tls::configuration(&self.settings)?;
+        if host.is_some() {
+            // HTTP/2 would put the handshake's name where the host's belongs.
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
         let mut builder = builder()
             .user_agent(concat!("leak-agent/", env!("CARGO_PKG_VERSION")))
             .no_proxy()
@@ -261,7 +290,10 @@ impl Inner {
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true)
-            .tls_backend_preconfigured(tls::configuration(&self.settings)?);
+            .tls_backend_preconfigured(tls);
+        if let Some(host) = host {
+            builder = builder.dns_resolver(tls::Lookup::of(host));
+        }
         for proxy in proxy::proxies(&self.settings.proxy)? {
             builder = builder.proxy(proxy);
         }
@@ -278,6 +310,19 @@ pub fn builder() -> reqwest::ClientBuilder {
 }
 
 impl HttpSettings {
+    /// The URL under the name that the handshake is to give, where that is another than the URL's. Through a proxy the
+    /// URL has to stay, and an address is no name: then only the server's certificate is judged by `server_name`.
+    fn named(&self, url: &Url) -> Option<Url> {
+        let name = self.tls.server_name.as_deref()?;
+        let direct = self.proxy == ProxySettings::None && url.scheme() == "https";
+        if !direct || url.host_str() == Some(name) || name.parse::<IpAddr>().is_ok() {
+            return None;
+        }
+        let mut named = url.clone();
+        named.set_host(Some(name)).ok()?;
+        Some(named)
+    }
+
     /// The files that a client is made from, as they are now.
     fn files(&self) -> Vec<Version> {
         let identity = self.tls.identity.as_ref();

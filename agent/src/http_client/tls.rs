@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{
@@ -175,6 +176,28 @@ fn broken(key: &'static str, source: &SecretSource, reason: &str) -> HttpError {
 enum Trusted {
     System,
     Configured(Arc<WebPkiServerVerifier>),
+}
+
+/// Looks one host up, whatever it is asked for: the URL has the name that the server's certificate must carry.
+#[derive(Debug)]
+pub(super) struct Lookup(String);
+
+impl Lookup {
+    /// `host` as it stands in a URL.
+    pub(super) fn of(host: &str) -> Arc<Self> {
+        Arc::new(Self(host.trim_matches(['[', ']']).to_owned()))
+    }
+}
+
+impl Resolve for Lookup {
+    fn resolve(&self, _: Name) -> Resolving {
+        let host = self.0.clone();
+        Box::pin(async move {
+            // The port is the URL's.
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            Ok(Box::new(found) as Addrs)
+        })
+    }
 }
 
 /// webpki, under the configured name, and with a server that shows its own authority.

@@ -40,6 +40,7 @@ pub(crate) enum Step {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
+    names: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
@@ -61,25 +62,32 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let heads = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&heads);
+        let names = Arc::new(Mutex::new(Vec::new()));
+        let (seen, named) = (Arc::clone(&heads), Arc::clone(&names));
         let task = tokio::spawn(async move {
             for turn in 0.. {
                 let Ok((stream, _)) = listener.accept().await else {
                     return;
                 };
                 let script = scripts[turn.min(scripts.len() - 1)].clone();
-                let (tls, seen) = (tls.clone(), Arc::clone(&seen));
+                let (tls, seen, names) = (tls.clone(), Arc::clone(&seen), Arc::clone(&named));
                 tokio::spawn(async move {
                     // The client may leave at any moment; that is its right.
-                    let _ = answer(stream, tls, script, &seen).await;
+                    let _ = answer(stream, tls, script, &seen, &names).await;
                 });
             }
         });
         Self {
             address,
             heads,
+            names,
             task,
         }
+    }
+
+    /// Whom the clients named in their handshakes so far.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.names.lock().expect("no panic").clone()
     }
 
     /// The heads of the requests so far.
@@ -93,10 +101,13 @@ async fn answer(
     tls: Option<Arc<ServerConfig>>,
     script: Vec<Step>,
     seen: &Mutex<Vec<String>>,
+    names: &Mutex<Vec<String>>,
 ) -> io::Result<()> {
     match tls {
         Some(tls) => {
             let mut stream = TlsAcceptor::from(tls).accept(stream).await?;
+            let name = stream.get_ref().1.server_name().unwrap_or("nobody");
+            names.lock().expect("no panic").push(name.to_owned());
             play(&mut stream, script, seen).await?;
             stream.shutdown().await
         }

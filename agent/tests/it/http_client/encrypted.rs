@@ -248,3 +248,36 @@ async fn http_2_is_spoken_where_both_sides_want_it() {
         assert!(heads[0].starts_with(expected), "{heads:?}");
     }
 }
+
+#[tokio::test]
+async fn the_handshake_names_the_server_and_the_request_the_host() {
+    let authority = Authority::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("ca.pem"), &authority.pem).expect("a file");
+    let first = serve(&authority.identity("exporter.example.org")).await;
+    let second = serve(&authority.identity("exporter.example.org")).await;
+    let yaml =
+        "{ tls_config: { ca_file: ca.pem, server_name: exporter.example.org }, bearer_token: t }";
+    let named = client(yaml, &directory);
+    for (server, host) in [
+        (&first, "localhost"),
+        (&second, "127.0.0.1"),
+        (&first, "localhost"),
+    ] {
+        let url = format!("https://{host}:{}/", server.address.port());
+        assert_told(&get(&named, &url).await, "200 fine");
+        let head = server.heads().pop().expect("a request");
+        let expected = format!("{host}:{}", server.address.port());
+        assert_eq!(header(&head, "host"), Some(&*expected));
+        assert_eq!(header(&head, "authorization"), Some("Bearer t"));
+    }
+    assert_eq!(first.names(), ["exporter.example.org"; 2]);
+    assert_eq!(second.names(), ["exporter.example.org"]);
+    // Without a name of its own it is the host's, and none for an address.
+    let plain = client("tls_config: { insecure_skip_verify: true }", &directory);
+    for host in ["localhost", "127.0.0.1"] {
+        let url = format!("https://{host}:{}/", first.address.port());
+        assert_told(&get(&plain, &url).await, "200 fine");
+    }
+    assert_eq!(first.names()[2..], ["localhost", "nobody"]);
+}
