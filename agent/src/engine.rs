@@ -117,7 +117,10 @@ impl Engine {
         let saved = saved.unwrap_or_default();
         let detectors = saved.detectors.unwrap_or_default();
         let interval = config.global.evaluation_interval;
-        let slowest = targets.iter().map(|target| target.interval).max();
+        // What a store tells of was scraped by somebody at the usual interval.
+        let told = (!config.sources.is_empty()).then_some(config.global.scrape_interval);
+        let scraped = targets.iter().map(|target| target.interval);
+        let slowest = scraped.chain(told).max();
         let overrides = Overrides::new(&config.overrides);
         let (divisor, divisor_since) = detectors.divisor.unwrap_or((0, now));
         let mut engine = Self {

@@ -105,7 +105,7 @@ impl Sources {
             );
             all.push(Own {
                 status: SourceStatus::new(source),
-                feed: Feed::new(interval, STALENESS, source),
+                feed: Feed::new(config.global.scrape_interval, STALENESS, source),
                 answered: None,
                 is_prompt: true,
                 is_whole: false,

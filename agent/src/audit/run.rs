@@ -15,7 +15,7 @@ use super::{html, pictures, summary};
 use crate::clock;
 use crate::command::{AuditOptions, EmptySpan, Moment};
 use crate::config::{Config, ConfigError};
-use crate::history::store::{Range, Store, StoreError, StoreSettings, Wanted};
+use crate::history::store::{Range, Store, StoreError, Wanted};
 use crate::progress::Progress;
 use crate::quantity::count;
 
@@ -70,7 +70,7 @@ const SAMPLES: f64 = 200e6;
 pub fn run(options: &AuditOptions) -> Result<(), AuditError> {
     let config = Config::of_history(options.config.as_deref())?;
     let (from, to) = Moment::span(options.from, options.to, clock::now())?;
-    let store = Store::new(&options.prometheus, StoreSettings::default())?;
+    let store = Store::named(&options.prometheus, &config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

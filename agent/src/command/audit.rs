@@ -11,7 +11,8 @@ use super::moment::{Moment, step};
 #[derive(Debug, Clone, Args)]
 pub struct AuditOptions {
     /// The store: Prometheus, Thanos, Mimir, Cortex or VictoriaMetrics, with path prefix, and with user and password
-    /// where it wants them, as in `http://USER:PASSWORD@prometheus.example.org:9090`.
+    /// where it wants them, as in `http://USER:PASSWORD@prometheus.example.org:9090`. Tenant, TLS and other credentials are
+    /// those of the source of this URL or name in `sources` of --config.
     #[arg(long, value_name = "URL")]
     pub prometheus: String,
     /// From when: RFC 3339, unix seconds, or relative such as -30d.

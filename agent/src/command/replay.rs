@@ -17,7 +17,8 @@ pub struct ReplayOptions {
     #[arg(long, value_name = "FILE")]
     pub openmetrics: Option<PathBuf>,
     /// A store instead of a file: Prometheus, Thanos, Mimir, Cortex or VictoriaMetrics, with path prefix, and with user
-    /// and password where it wants them.
+    /// and password where it wants them. Tenant, TLS and other credentials are those of the source of this URL or name in
+    /// `sources` of --config.
     #[arg(long, value_name = "URL", requires = "from")]
     pub prometheus: Option<String>,
     /// From when: RFC 3339, unix seconds, or relative such as -30d.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use leak_detect::Timestamp;
 
-use crate::config::Source;
+use crate::config::{Config, Source};
 use crate::history::USUAL_LABELS;
 use crate::http_client::HttpSettings;
 use crate::labels::Labels;
@@ -134,6 +134,28 @@ impl Store {
         Ok(Self {
             client: Client::new(url, settings)?,
         })
+    }
+
+    /// The store that a command line names: by its URL, or by the name of one of the configuration's sources. Where the
+    /// configuration has a source of this name or URL, its settings apply.
+    ///
+    /// # Errors
+    /// As for [`Store::new`].
+    pub fn named(text: &str, config: &Config) -> Result<Self, StoreError> {
+        let is_meant =
+            |own: &&Source| *own.name == *text || *own.url == *text.trim_end_matches('/');
+        match config.sources.iter().find(is_meant) {
+            None => Self::new(text, StoreSettings::default()),
+            Some(source) => {
+                let patient = StoreSettings::default();
+                let settings = StoreSettings {
+                    tries: patient.tries,
+                    stretch_samples: patient.stretch_samples,
+                    ..StoreSettings::of_source(source)
+                };
+                Self::new(&source.url, settings)
+            }
+        }
     }
 
     /// Its address without credentials.

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::command::{EmptySpan, Moment, ReplayOptions};
 use crate::config::{Config, ConfigError};
 use crate::history::openmetrics::{self, ReadError, ReadSettings};
-use crate::history::store::{Range, Store, StoreError, StoreSettings, Wanted};
+use crate::history::store::{Range, Store, StoreError, Wanted};
 use crate::history::{SeriesTable, Slice};
 use crate::progress::Progress;
 use crate::quantity::{bytes, count, duration, moment};
@@ -230,7 +230,7 @@ impl<'a> Session<'a> {
             *interval = step.max(*interval);
         }
         let range = Range { from, to, step };
-        let store = Store::new(url, StoreSettings::default())?;
+        let store = Store::named(url, &self.config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -32,6 +32,10 @@ pub(super) struct Feed {
     series_limit: usize,
     /// What is not later than this is known already.
     begins_after: Timestamp,
+    /// The last sample of all.
+    newest: Timestamp,
+    /// Without a sample of anybody for so long the store is silent.
+    patience: Duration,
 }
 
 /// One series of the store.
@@ -53,9 +57,9 @@ pub(super) struct Taken {
     pub(super) samples: u64,
     /// Series above the limit.
     pub(super) dropped: u64,
-    /// Whether everything was answered, and anything at all: else absence means nothing.
+    /// Whether everything was answered, and there is anything at all: else absence means nothing.
     pub(super) is_whole: bool,
-    /// Whether it was answered, and with nothing at all.
+    /// Whether it was answered, and has had nothing at all for long.
     pub(super) is_silent: bool,
     /// Up to when the store need not be asked again.
     pub(super) read_until: Option<Timestamp>,
@@ -79,12 +83,15 @@ impl Feed {
             series: HashMap::new(),
             series_limit: source.series_limit,
             begins_after: Timestamp::default(),
+            newest: Timestamp::default(),
+            patience,
         }
     }
 
     /// Everything up to `until` is known.
     pub(super) fn begin_after(&mut self, until: Timestamp) {
         self.begins_after = until;
+        self.newest = until;
     }
 
     /// Goes on with the targets of a history, under the numbers that the engine has given them.
@@ -113,7 +120,6 @@ impl Feed {
         }
         let (mut rows, mut late) = (Vec::new(), Vec::new());
         let mut health: HashMap<TargetIndex, (Timestamp, Option<bool>)> = HashMap::new();
-        let mut is_empty = true;
         for (labels, values) in &answer.samples {
             let Some(known) = self.known(labels, answer.to, &mut taken) else {
                 continue;
@@ -122,8 +128,8 @@ impl Feed {
             let Some((last, value)) = finite.clone().next_back() else {
                 continue;
             };
-            is_empty = false;
             let known = KnownAt::of(known);
+            self.newest = self.newest.max(*last);
             let Some(target) = self.targets.see(known.target, *last, engine) else {
                 continue;
             };
@@ -161,8 +167,9 @@ impl Feed {
         for (target, (at, up)) in health {
             engine.told_of(target, at, &self.source, up);
         }
-        taken.is_whole = answer.is_whole() && !is_empty;
-        taken.is_silent = answer.is_whole() && is_empty;
+        let is_silent = answer.to - self.newest > self.patience.as_secs_f64();
+        taken.is_whole = answer.is_whole() && !is_silent;
+        taken.is_silent = answer.is_whole() && is_silent;
         self.tidy(engine, answer.to, taken.is_whole);
         taken
     }

@@ -1,5 +1,6 @@
 //! An agent over a store on loopback that holds whatever a test says, or misbehaves.
 
+mod replay;
 mod trouble;
 mod world;
 

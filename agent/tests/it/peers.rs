@@ -19,5 +19,6 @@ mod load;
 mod process;
 mod receiver;
 mod stand;
+mod stores;
 mod strangers;
 mod upstream;

@@ -2,8 +2,8 @@
 //! of load, by a few questions for all series together.
 //!
 //! Series need not be listed first: whatever meets the selector is there. A question that is too much for the store, or
-//! for us, is halved by its families, and stays halved. An answer in part is none: what is missing from it must not look
-//! as if it had gone.
+//! for us, is halved by its families, and stays halved for a while. An answer in part is none: what is missing from it
+//! must not look as if it had gone.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,8 +21,16 @@ use crate::labels::Labels;
 /// The questions that together ask for all that is new.
 #[derive(Debug, Clone)]
 pub struct Beat {
+    /// As they are asked first.
+    whole: Vec<Portion>,
+    /// As they are asked now.
     asked: Vec<Portion>,
+    /// How often in a row all halves were answered.
+    calm: u32,
 }
+
+/// After so many beats in which all halves were answered the whole is tried again.
+const CALM_BEATS: u32 = 40;
 
 /// Some families, asked for together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +78,11 @@ impl Beat {
                 }
             }
         }
-        Self { asked }
+        Self {
+            whole: asked.clone(),
+            asked,
+            calm: 0,
+        }
     }
 }
 
@@ -118,6 +130,10 @@ impl Store {
     ) -> Increment {
         let names: Vec<&str> = sum_by.iter().copied().collect();
         let sum_by = names.join(", ");
+        if beat.calm >= CALM_BEATS {
+            beat.asked.clone_from(&beat.whole);
+            beat.calm = 0;
+        }
         let waiting: Mutex<VecDeque<Portion>> = Mutex::new(beat.asked.drain(..).collect());
         let gathered = Mutex::new(Gathered::default());
         let asker = |number: usize| {
@@ -127,7 +143,7 @@ impl Store {
                     && let Some(portion) = { lock(waiting).pop_front() }
                 {
                     let asked = self.portion(&portion, from, to, sum_by).await;
-                    let too_much = matches!(&asked.outcome, Err(fault) if fault.is_about_size());
+                    let too_much = matches!(&asked.outcome, Err(fault) if fault.is_refusal());
                     if too_much && let Some(halves) = portion.halves() {
                         lock(waiting).extend(halves);
                         continue;
@@ -141,6 +157,8 @@ impl Store {
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         beat.asked = gathered.next;
+        let is_calm = gathered.increment.unknown.is_empty() && beat.asked.len() > beat.whole.len();
+        beat.calm = if is_calm { beat.calm + 1 } else { 0 };
         gathered.increment
     }
 

@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
     Healthy,
+    /// Nobody could scrape it for days.
+    Down,
     /// It has leaked descriptors for so long, 40 an hour.
     Leaking {
         hours: f64,
@@ -67,13 +69,17 @@ impl World {
             };
             let fds = |at: f64| {
                 let leaked = match shape {
-                    Shape::Healthy => 0.0,
+                    Shape::Healthy | Shape::Down => 0.0,
                     Shape::Leaking { hours } => {
                         (at - (now - 3600.0 * hours)).max(0.0) * 40.0 / 3600.0
                     }
                 };
                 (60.0 + 5.0 * noise(at) + leaked).floor()
             };
+            if matches!(shape, Shape::Down) {
+                stored.push((labels("up"), samples(&|_| 0.0)));
+                continue;
+            }
             stored.push((labels("up"), samples(&|_| 1.0)));
             stored.push((labels("process_open_fds"), samples(&fds)));
             stored.push((labels("process_max_fds"), samples(&|_| 65_536.0)));
@@ -92,17 +98,17 @@ impl World {
     }
 }
 
-/// An agent that watches a store every second.
+/// An agent that watches a store five times a second.
 pub(super) struct Watcher {
     pub(super) running: Running,
     client: reqwest::Client,
 }
 
 impl Watcher {
-    /// `more` stands under the source.
+    /// `more` stands after the source.
     pub(super) async fn of(server: &Server, directory: &Path, more: &str) -> Self {
         let text = format!(
-            "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
+            "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 200ms }}\n\
              storage: {{ path: {directory:?} }}\n\
              web: {{ listen: \"127.0.0.1:0\" }}\n\
              sources:\n  - url: {}\n    query_offset: 0s\n{more}",

@@ -235,8 +235,10 @@ fn truth(stored: &Stored, request: &Request) -> String {
                     .filter(|(labels, _)| selects(selector, labels))
                     .map(|(labels, samples)| {
                         // Prometheus 2 counts a sample at the left end as well.
-                        let within = samples.iter().filter(|(at, _)| (from..=to).contains(at));
-                        (labels.clone(), within.copied().collect())
+                        let begin = samples.partition_point(|(at, _)| *at < from);
+                        let end = samples.partition_point(|(at, _)| *at <= to);
+                        let within = samples.get(begin..end).unwrap_or_default();
+                        (labels.clone(), within.to_vec())
                     }),
             )
         }
