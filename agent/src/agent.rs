@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::discovery::TargetManager;
 use crate::engine::{Engine, Saved};
 use crate::notify::{Notifier, NotifyError};
+use crate::pair::{Asker, Peers};
 use crate::scrape::Scraper;
 use crate::source::{SourceError, Sources};
 use crate::state::{SetAside, StateError, Store};
@@ -36,6 +37,8 @@ pub use reload::{ReloadError, Reloaded};
 
 /// Scrapes that may wait to be judged; beyond them the scraping waits.
 const SCRAPES_WAITING: usize = 256;
+/// Answers of the pair's other member that may wait to be taken in.
+const ANSWERS_WAITING: usize = 8;
 /// Readers that may wait for their copy; beyond them a reader waits before it may ask.
 const READERS_WAITING: usize = 64;
 
@@ -117,6 +120,12 @@ impl Agent {
         scraper.set_targets(&listed);
         let sources = Sources::start(&config, &engine, &ledger, started_at)?;
         let notifier = Notifier::start(&config.alerting.alertmanagers, &ledger)?;
+        let asker = Asker {
+            run: fastrand::u64(..),
+            shard: None,
+        };
+        let (say, said) = mpsc::channel(ANSWERS_WAITING);
+        let peers = Peers::start(&config.pair.peers, &asker, &say, &ledger);
         let (reader, readers) = reader::channel(READERS_WAITING);
         let (reloader, reloads) = reload::channel(Arc::clone(&config));
         let shutdown = CancellationToken::new();
@@ -129,6 +138,12 @@ impl Agent {
             engine,
             store,
             notifier,
+            asker,
+            peers,
+            said,
+            judged: started_at,
+            judged_at: started_at,
+            judged_for_peers: Timestamp::default(),
             scrapes,
             scraper,
             sources,

@@ -229,15 +229,55 @@ impl Alerts {
 
     /// What has to be sent now, pages first; it counts as sent.
     pub fn due(&mut self, now: Timestamp) -> Vec<OutgoingAlert> {
+        self.due_of(now, |_| true)
+    }
+
+    /// What has to be sent now of those that are `wanted`; the rest stays due.
+    pub(crate) fn due_of(
+        &mut self,
+        now: Timestamp,
+        wanted: impl Fn(&Alert) -> bool,
+    ) -> Vec<OutgoingAlert> {
         let timing = self.timing;
         self.alerts
             .values_mut()
+            .filter(|alert| wanted(alert))
             .filter_map(|alert| alert.send(now, timing))
             .collect()
+    }
+
+    /// Moves the beginnings of alerts back to those that another agent knows: since when each is wanted, and since when
+    /// it fires. Whether one has changed.
+    pub(crate) fn align(
+        &mut self,
+        known: impl Fn(&Alert) -> Option<(Timestamp, Option<Timestamp>)>,
+    ) -> bool {
+        let mut changed = false;
+        for alert in self.alerts.values_mut() {
+            if alert.state == AlertState::Resolved {
+                continue;
+            }
+            let Some((active_at, fired_at)) = known(alert) else {
+                continue;
+            };
+            let first = fired_at.into_iter().chain(alert.fired_at).min();
+            changed |= active_at < alert.active_at || first != alert.fired_at;
+            alert.active_at = alert.active_at.min(active_at);
+            alert.fired_at = first;
+            if first.is_some() {
+                alert.state = AlertState::Firing;
+            }
+        }
+        changed
     }
 }
 
 impl Alert {
+    /// Whether it is to be told of and nobody has heard of it, since it began or since the agent started.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.fired_at.is_some() && self.last_sent_at.is_none()
+    }
+
     fn begin(now: Timestamp, wish: Wanted, timing: Timing) -> Self {
         let mut alert = Self {
             name: wish.name,

@@ -10,6 +10,7 @@
 mod alerting;
 mod jobs;
 mod overrides;
+mod pair;
 mod prometheus_keys;
 mod read;
 mod signals;
@@ -42,6 +43,8 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// `alerting`.
     pub alerting: Alerting,
+    /// `pair`.
+    pub pair: Pair,
     /// `overrides`, in their order; the first that matches counts.
     pub overrides: Vec<Override>,
     /// `storage`.
@@ -174,6 +177,29 @@ pub struct Alertmanager {
     /// Where it is: scheme, address and path prefix, without `/api/v2/alerts` and without a final slash.
     pub url: Arc<str>,
     /// How long one delivery may take; 10 s.
+    pub timeout: Duration,
+}
+
+/// The other agents that watch the same.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pair {
+    /// `peers`; empty for an agent by itself.
+    pub peers: Vec<Peer>,
+    /// `down_after`: a peer that has not answered for so long does not count; 90 s, or less where the promises to
+    /// Alertmanager are shorter.
+    pub down_after: Duration,
+}
+
+/// One of `pair.peers`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Peer {
+    /// Where its web interface is, without a final slash.
+    pub url: Arc<str>,
+    /// Where it answers with its report.
+    pub report_url: reqwest::Url,
+    /// The client settings of the section.
+    pub http: HttpSettings,
+    /// How long one answer may take; 5 s.
     pub timeout: Duration,
 }
 

@@ -9,6 +9,7 @@ mod effects;
 mod listing;
 mod looks;
 mod overrides;
+mod pair;
 mod playing;
 mod roster;
 mod saved;
@@ -41,6 +42,7 @@ use crate::config::{Alerting, Config, Mode};
 use crate::discovery::Target;
 use crate::engine::listing::Listing;
 use crate::engine::overrides::{Met, Overrides};
+use crate::engine::pair::Pair;
 use crate::engine::playing::Playing;
 use crate::engine::roster::Roster;
 use crate::engine::siblings::Comparison;
@@ -104,6 +106,8 @@ pub struct Engine {
     alert_changes: u64,
     /// Over a history: what the living incidents wanted at the last evaluation.
     wished: u64,
+    /// What the other members of a pair have told.
+    pair: Pair,
 }
 
 impl Engine {
@@ -159,6 +163,7 @@ impl Engine {
             wished: 0,
             alert_changes: 0,
             batch: Vec::new(),
+            pair: Pair::new(config.pair.peers.len(), config.pair.down_after, now),
         };
         engine.take_saved(detectors.targets);
         engine.set_scraped(&targets, now);
@@ -250,6 +255,7 @@ impl Engine {
         self.renew_terms(now);
         self.forget_pending(now);
         self.sweep_listing(now);
+        self.take_over_from_the_down(now);
         self.comparison.judge(now, &mut self.targets);
         let mut changes: Vec<(IncidentId, Change)> = Vec::new();
         let judged = self.workloads_to_judge();
@@ -274,7 +280,7 @@ impl Engine {
         let is_sending =
             self.alerting.mode == Mode::Push && !self.alerting.dry_run && self.playing.is_none();
         let notifications = if is_sending {
-            self.alerts.due(now)
+            self.due(now)
         } else {
             Vec::new()
         };
@@ -301,7 +307,8 @@ impl Engine {
             self.wished = wished;
         }
         let wishes = self.wishes(now);
-        let changed = self.alerts.evaluate(now, wishes);
+        let moved = self.alerts.evaluate(now, wishes);
+        let changed = self.align_alerts(now) || moved;
         self.alert_changes += u64::from(changed);
         changed
     }
@@ -390,7 +397,12 @@ impl Engine {
         let mut changes = self.book.sight(now, workload, &sightings, &context);
         let looks = |incident: &Incident| looks::of_incident(incident, &states);
         let growing = |incident: &Incident| sightings::is_growing(incident, &sightings);
-        changes.extend(self.book.look(now, workload, &listed, &looks, &growing));
+        let pair = &self.pair;
+        let may_end = |id: &IncidentId| pair.agrees(id, now);
+        let ends = self
+            .book
+            .look(now, workload, &listed, &looks, &growing, &may_end);
+        changes.extend(ends);
         for (id, change) in &changes {
             if matches!(change, Change::Ended(_)) {
                 self.begin_anew(now, id);
@@ -400,7 +412,7 @@ impl Engine {
     }
 
     /// After an incident the levels of its instances begin anew: what they held then is explained.
-    fn begin_anew(&mut self, now: Timestamp, id: &IncidentId) {
+    pub(super) fn begin_anew(&mut self, now: Timestamp, id: &IncidentId) {
         let Some(incident) = self.book.get(id) else {
             return;
         };

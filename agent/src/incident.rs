@@ -217,6 +217,9 @@ pub struct Incident {
     /// Since when no target of its workload has been listed.
     #[serde(with = "stored::time_or_none")]
     pub(crate) unlisted_since: Option<Timestamp>,
+    /// Whether it is over, as far as its targets show, and only another agent objects to its end.
+    #[serde(skip)]
+    pub(crate) over: bool,
 }
 
 /// How fast a level of one instance grew when it was convicted: what successors are compared with.
@@ -341,7 +344,7 @@ impl Incident {
     /// Whether it may end or change by the passing of time alone.
     pub(crate) fn awaits_time(&self) -> bool {
         let is_unlisted = || self.instances.values().any(Instance::is_unlisted);
-        self.is_living() && (self.unlisted_since.is_some() || is_unlisted())
+        self.is_living() && (self.over || self.unlisted_since.is_some() || is_unlisted())
     }
 
     /// `signal`, `resource`, `upstream` and `route`, as far as they are one.
@@ -409,6 +412,15 @@ impl Incident {
             None => self.has_signal(signal, resource),
         };
         self.signal == signal && is_resource && self.reaches(signal, resource, upstream)
+    }
+
+    /// Whether both are about the same leak, as far as two agents can tell that have convicted it each by itself.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.workload == other.workload
+            && self.family == other.family
+            && (self.upstreams.is_empty()
+                || other.upstreams.is_empty()
+                || !self.upstreams.is_disjoint(&other.upstreams))
     }
 
     /// Whether users of this upstream are users of what leaks.

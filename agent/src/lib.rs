@@ -30,6 +30,7 @@
 //! - [`impact`]: whether a leak can wait until the morning.
 //! - [`alert`]: the life of an alert and what it says.
 //! - [`notify`]: every alert to every Alertmanager.
+//! - [`pair`]: what two agents of one configuration tell each other.
 //! - [`state`]: what outlives the agent's process.
 //! - [`witness`]: a leaking target, asked where it leaks.
 //! - `web`: the page, the API.
@@ -57,6 +58,7 @@ pub mod impact;
 pub mod incident;
 pub mod labels;
 pub mod notify;
+pub mod pair;
 pub mod plot;
 mod progress;
 pub mod quantity;

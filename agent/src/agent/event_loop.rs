@@ -24,6 +24,7 @@ use crate::engine::{Effects, Engine, EvidenceRequest, StateChange, Witnessed};
 use crate::incident::IncidentId;
 use crate::labels::Labels;
 use crate::notify::Notifier;
+use crate::pair::{Asker, Peers, Said};
 use crate::scrape::{Scrape, Scraper};
 use crate::source::{News, Sources};
 use crate::state::Store;
@@ -48,6 +49,8 @@ enum Event {
     Reloaded(reload::Request),
     /// A leaking target has answered, or could not.
     Witnessed(IncidentId, Witnessed),
+    /// The other member of the pair has answered, or could not.
+    Said(Said),
     /// Somebody wants to see.
     Looked(Look),
     /// The agent is to end.
@@ -69,6 +72,14 @@ pub(super) struct EventLoop {
     pub(super) engine: Engine,
     pub(super) store: Store,
     pub(super) notifier: Notifier,
+    pub(super) asker: Asker,
+    pub(super) peers: Peers,
+    pub(super) said: mpsc::Receiver<Said>,
+    /// The moment that was judged last, and when that was done.
+    pub(super) judged: Timestamp,
+    pub(super) judged_at: Timestamp,
+    /// The moment of the last judgement after which the other member of the pair was asked.
+    pub(super) judged_for_peers: Timestamp,
     pub(super) witness: Witness,
     /// Questions under way.
     pub(super) asked: TaskSet<(IncidentId, Witnessed)>,
@@ -126,6 +137,7 @@ impl EventLoop {
                 Event::Witnessed(incident, answer) => {
                     self.engine.evidence(&incident, answer, clock::now())
                 }
+                Event::Said(said) => self.heard(said),
                 Event::Looked(look) => look(&self.seen()),
                 Event::Ended => break,
             }
@@ -148,6 +160,7 @@ impl EventLoop {
                     Ok((incident, answer)) => return Event::Witnessed(incident, answer),
                     Err(error) => tracing::error!(%error, "a question for evidence ended badly"),
                 },
+                Some(said) = self.said.recv() => return Event::Said(said),
                 news = self.sources.next() => return Event::Told(news),
                 // What is scraped after the moment of an evaluation is not judged by it.
                 Some(scrape) = self.scrapes.recv(), if !beat.is_held => return Event::Scraped(scrape),
@@ -190,8 +203,27 @@ impl EventLoop {
         Ok(Reloaded::default())
     }
 
+    /// Takes in what the other member of the pair has said, and sends what has waited for it.
+    fn heard(&mut self, said: Said) {
+        // What was asked before the last judgement says nothing of what it found.
+        let asked_at = if said.asked_at >= self.judged_at {
+            clock::now()
+        } else {
+            Timestamp::default()
+        };
+        let changes = self
+            .engine
+            .other_told(said.peer, asked_at, said.report, clock::now());
+        changes.iter().for_each(log_change);
+        if self.engine.is_holding() {
+            self.evaluate(self.judged);
+        }
+    }
+
     /// Judges as of `at`, a whole multiple of the interval: two agents judge at the same moments.
     fn evaluate(&mut self, at: Timestamp) {
+        self.judged = at;
+        self.judged_at = clock::now();
         self.sources.before_evaluation(&mut self.engine, at);
         let Effects {
             save,
@@ -216,6 +248,10 @@ impl EventLoop {
         }
         for request in fetch {
             self.ask(request);
+        }
+        if self.engine.is_holding() || self.judged_for_peers != at {
+            self.judged_for_peers = at;
+            self.peers.ask();
         }
     }
 
@@ -253,6 +289,7 @@ impl EventLoop {
             engine: &self.engine,
             notifier: &self.notifier,
             sources: &self.sources,
+            asker: &self.asker,
             ledger: &self.ledger,
             roll: self.targets.roll(),
             reload: self.reloader.status(),

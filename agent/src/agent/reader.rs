@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::discovery::Roll;
 use crate::engine::Engine;
 use crate::notify::Notifier;
+use crate::pair::Asker;
 use crate::source::Sources;
 
 /// How long a reader waits for its turn: the loop is busy for milliseconds, unless it is in trouble.
@@ -35,6 +36,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) notifier: &'a Notifier,
     /// Which stores are queried, and how they do.
     pub(crate) sources: &'a Sources,
+    /// What it is called in a pair.
+    pub(crate) asker: &'a Asker,
     /// The agent's own tasks and connections.
     pub(crate) ledger: &'a Ledger,
     /// What discovery lists, and what came of each job.

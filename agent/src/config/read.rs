@@ -7,7 +7,7 @@ use std::time::Duration;
 use checked_yaml::{Fields, Mistakes, Node};
 
 use super::{Config, Global, Job, Limits, Storage, Web};
-use super::{alerting, jobs, overrides, prometheus_keys, signals, sources};
+use super::{alerting, jobs, overrides, pair, prometheus_keys, signals, sources};
 use crate::discovery::{ScrapeLimits, ScrapeProtocol};
 use crate::labels::{Labels, is_label_name};
 
@@ -55,6 +55,14 @@ pub(super) fn config(text: &str, purpose: Purpose, directory: &Path) -> Result<C
     let (signals, catalogue) = signals::signals(fields.optional("signals"), mistakes);
     let overrides = overrides::overrides(fields.optional("overrides"), &catalogue, mistakes);
     let alerting = alerting::alerting(fields.optional("alerting"), mistakes);
+    let global = defaults.global(&jobs);
+    let pair = pair::pair(
+        fields.optional("pair"),
+        directory,
+        &global,
+        &alerting,
+        mistakes,
+    );
     let storage = storage(fields.optional("storage"), mistakes);
     let web = web(fields.optional("web"), directory, mistakes);
     let workload_by = workload_by(fields.optional("workload_by"), mistakes);
@@ -67,10 +75,11 @@ pub(super) fn config(text: &str, purpose: Purpose, directory: &Path) -> Result<C
     fields.finish(mistakes);
 
     let config = Config {
-        global: defaults.global(&jobs),
+        global,
         jobs,
         sources,
         alerting,
+        pair,
         overrides,
         storage,
         web,

@@ -164,6 +164,14 @@ impl Series {
         }
     }
 
+    /// Forgets a conviction: another agent has seen that what leaked is gone.
+    pub(super) fn acquit(&mut self, at: Timestamp) {
+        self.restarted(at);
+        if let Detector::Exact { detector, .. } = &mut self.detector {
+            **detector = ExactDetector::new();
+        }
+    }
+
     /// What its detector says, or where that does not convict, its siblings.
     pub(super) fn verdict(&self) -> Verdict {
         let own = match &self.detector {

@@ -3,6 +3,7 @@
 pub(crate) mod drills;
 mod laws;
 mod limits;
+mod pair;
 mod process;
 mod restarts;
 mod terms;

@@ -129,7 +129,8 @@ impl Engine {
             let hold_until = (incident.awaits_witness()
                 || (incident.wants_witness(now) && self.witness_of(incident).is_some()))
             .then(|| incident.active_since + hold);
-            for (name, holds) in alerts_of(incident) {
+            let is_urgent = self.is_urgent_for_any(incident, now);
+            for (name, holds) in alerts_of(incident, is_urgent) {
                 wishes.push(Wanted {
                     name,
                     incident: incident.id.clone(),
@@ -210,14 +211,14 @@ impl Engine {
 }
 
 /// The alerts of an incident, each with whether its condition holds.
-fn alerts_of(incident: &Incident) -> Vec<(AlertName, bool)> {
+fn alerts_of(incident: &Incident, is_urgent: bool) -> Vec<(AlertName, bool)> {
     if incident.family == Family::Churn || incident.signal == CHURN_SIGNAL {
         return vec![(AlertName::ConnectionReuseLost, true)];
     }
     vec![
         (
             AlertName::ResourceLeakUrgent,
-            incident.urgent.is_some() && !incident.ticket_only,
+            is_urgent && !incident.ticket_only,
         ),
         (AlertName::ResourceLeak, true),
     ]

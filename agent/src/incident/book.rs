@@ -47,6 +47,8 @@ pub enum Change {
     Convicted,
     /// It had ended and came back.
     Returned,
+    /// Another agent has convicted it.
+    Shared,
     /// An incident of a process's level turned out to be a leak that the ledger names.
     Adopted,
     /// Another signal, or another cause, came to light.
@@ -69,6 +71,7 @@ impl Change {
         match self {
             Self::Convicted => "leak convicted",
             Self::Returned => "leak came back",
+            Self::Shared => "leak convicted by the other agent of the pair",
             Self::Adopted => "leak of a process explained by its ledger",
             Self::Widened => "leak shows in another signal",
             Self::Growing => "leak grows again",
@@ -137,6 +140,38 @@ impl Book {
             }
         }
         self.incidents.insert(incident.id.clone(), incident);
+    }
+
+    /// Takes an incident as another agent has it.
+    pub(crate) fn take_over(&mut self, incident: Incident) {
+        self.insert(incident);
+    }
+
+    /// Gives up an incident.
+    pub(crate) fn remove(&mut self, id: &IncidentId) {
+        let Some(incident) = self.incidents.remove(id) else {
+            return;
+        };
+        self.living.remove(id);
+        if let Some(at) = incident.ended_at {
+            self.ended.remove(&(at, id.clone()));
+        }
+        if let Some(own) = self.by_workload.get_mut(&incident.workload) {
+            own.ids.remove(id);
+            own.living.remove(id);
+            if own.ids.is_empty() {
+                self.by_workload.remove(&incident.workload);
+            }
+        }
+    }
+
+    /// Ends an incident as another agent has ended it.
+    pub(crate) fn end(&mut self, id: &IncidentId, at: Timestamp, end: End) {
+        if let Some(mut incident) = self.incidents.get(id).cloned() {
+            self.remove(id);
+            incident.end(at, end);
+            self.insert(incident);
+        }
     }
 
     /// The incidents of one workload, in the order of their ids.
@@ -238,7 +273,8 @@ impl Book {
         changes
     }
 
-    /// Looks whether the incidents of one workload are over or have changed their pace.
+    /// Looks whether the incidents of one workload are over or have changed their pace. What is over ends where it
+    /// `may_end`.
     pub(crate) fn look(
         &mut self,
         now: Timestamp,
@@ -246,6 +282,7 @@ impl Book {
         listed: &Listed,
         looks: &dyn Fn(&Incident) -> Vec<Look>,
         growing: &dyn Fn(&Incident) -> Option<bool>,
+        may_end: &dyn Fn(&IncidentId) -> bool,
     ) -> Vec<(IncidentId, Change)> {
         let confirmation = self.settings.confirmation;
         let mut changes = Vec::new();
@@ -254,7 +291,9 @@ impl Book {
                 continue;
             };
             let looks = looks(incident);
-            let change = match incident.look(now, listed, &looks, confirmation) {
+            let end = incident.look(now, listed, &looks, confirmation);
+            incident.over = end.is_some();
+            let change = match end.filter(|_| may_end(&incident.id)) {
                 Some(end) => {
                     incident.end(now, end);
                     Some(Change::Ended(end))
@@ -277,18 +316,10 @@ impl Book {
     /// Gives up what ended long ago; whether anything was.
     pub(crate) fn forget(&mut self, now: Timestamp) -> bool {
         let before = self.ended.len();
-        while let Some((ended_at, _)) = self.ended.first()
-            && (now - *ended_at >= KEPT_AFTER_END.as_secs_f64() || self.ended.len() > ENDED_LIMIT)
-            && let Some((_, id)) = self.ended.pop_first()
+        while let Some((ended_at, id)) = self.ended.first().cloned()
+            && (now - ended_at >= KEPT_AFTER_END.as_secs_f64() || self.ended.len() > ENDED_LIMIT)
         {
-            if let Some(incident) = self.incidents.remove(&id)
-                && let Some(own) = self.by_workload.get_mut(&incident.workload)
-            {
-                own.ids.remove(&id);
-                if own.ids.is_empty() {
-                    self.by_workload.remove(&incident.workload);
-                }
-            }
+            self.remove(&id);
         }
         self.ended.len() < before
     }

@@ -11,6 +11,7 @@ pub(super) fn write(exposition: &mut Exposition, seen: &Seen<'_>) {
     scraping(exposition, seen);
     asking(exposition, seen);
     sending(exposition, seen);
+    pairing(exposition, seen);
 }
 
 fn judging(exposition: &mut Exposition, seen: &Seen<'_>) {
@@ -161,5 +162,15 @@ fn sending(exposition: &mut Exposition, seen: &Seen<'_>) {
             [("alertmanager", &*own.alertmanager)],
             own.queue_length as f64,
         );
+    }
+}
+
+fn pairing(exposition: &mut Exposition, seen: &Seen<'_>) {
+    let up = seen.engine.others_up(seen.now);
+    let peers = seen.config.pair.peers.iter().zip(up);
+    let help = "Whether the other agent of the pair has answered within down_after: 1, else 0.";
+    let mut family = exposition.family("leak_agent_peer_up", Kind::Gauge, help);
+    for (peer, is_up) in peers {
+        family.sample([("peer", &*peer.url)], f64::from(u8::from(is_up)));
     }
 }

@@ -15,6 +15,7 @@ use web_config::Protection;
 use crate::agent::{Reader, Reloader, Seen};
 use crate::alert::Alert;
 use crate::incident::{Incident, IncidentId};
+use crate::pair;
 use crate::plot::{self, Size};
 use crate::telemetry;
 use crate::web::filter::{Filter, address};
@@ -37,6 +38,7 @@ pub(crate) fn router(reader: Reader, reloader: Reloader, protection: &Protection
         .route("/api/v1/leaks/{id}", get(one_leak))
         .route("/api/v1/alerts", get(alerts))
         .route("/api/v1/targets", get(api_targets))
+        .route(pair::PATH, get(pair_report))
         .route("/metrics", get(metrics))
         .route("/-/healthy", get(|| async { "The agent is up.\n" }))
         .route("/-/ready", get(ready))
@@ -350,6 +352,26 @@ async fn api_targets(State(reader): State<Reader>) -> Response {
 async fn metrics(State(reader): State<Reader>) -> Response {
     match reader.look(telemetry::exposition).await {
         Ok(text) => ([(header::CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response(),
+        Err(_) => busy(),
+    }
+}
+
+/// What the other member of a pair asks for.
+async fn pair_report(State(reader): State<Reader>) -> Response {
+    let look = |seen: &Seen<'_>| {
+        let is_paired = !seen.config.pair.peers.is_empty();
+        is_paired.then(|| {
+            let asker = seen.asker;
+            seen.engine.report(asker.run, asker.shard.clone(), seen.now)
+        })
+    };
+    match reader.look(look).await {
+        Ok(Some(report)) => Json(json!({ "status": "success", "data": report })).into_response(),
+        Ok(None) => failure(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "this agent has no `pair` in its configuration",
+        ),
         Err(_) => busy(),
     }
 }

@@ -4,11 +4,14 @@
 mod command_line;
 mod demo;
 mod discovery;
+mod fake_alertmanager;
 mod fuzz_seeds;
 mod hostile;
 mod http_client;
 mod interface;
+mod kills;
 mod life;
+mod pair;
 mod peers;
 mod protected;
 mod replay;

@@ -87,6 +87,11 @@ pub(crate) struct Watcher {
 impl Watcher {
     /// Watches `target` with its state in `directory`; `more` is added to the configuration.
     pub(crate) async fn of(target: &str, directory: &Path, more: &str) -> Self {
+        Self::listening(0, target, directory, more.to_owned()).await
+    }
+
+    /// The same at a port of one's own.
+    pub(crate) async fn listening(port: u16, target: &str, directory: &Path, more: String) -> Self {
         let text = format!(
             r#"
 global: {{ scrape_interval: 200ms, scrape_timeout: 200ms, external_labels: {{ cluster: test }} }}
@@ -95,7 +100,7 @@ scrape_configs:
     static_configs: [{{ targets: ["{target}"] }}]
     evidence: [ledger, tasks]
 storage: {{ path: {directory:?} }}
-web: {{ listen: "127.0.0.1:0" }}
+web: {{ listen: "127.0.0.1:{port}" }}
 {more}
 "#
         );

@@ -7,6 +7,7 @@ use leak_detect::Timestamp;
 
 use crate::engine::saved::{SavedSeries, SavedTarget};
 use crate::engine::target::{Life, TargetState};
+use crate::labels::Labels;
 
 impl TargetState {
     /// Takes what another engine has found of the same target.
@@ -34,6 +35,12 @@ impl TargetState {
             .into_iter()
             .map(|series| ((Arc::from(series.signal), series.labels), series.detector))
             .collect();
+    }
+
+    /// Forgets stored detectors whose series have not been seen again yet, by signal and labels.
+    pub(in crate::engine) fn forget_stored(&mut self, is_meant: impl Fn(&str, &Labels) -> bool) {
+        self.restored
+            .retain(|(signal, labels), _| !is_meant(signal, labels));
     }
 
     /// What has to be stored of it.

@@ -165,6 +165,7 @@ impl Incident {
 
     pub(super) fn end(&mut self, now: Timestamp, end: End) {
         self.state = State::Ended(end);
+        self.over = false;
         self.ended_at = Some(now);
         self.urgent = None;
         self.note(now, format!("ended: {}", end.word()));

@@ -190,6 +190,7 @@ impl<'a> Wave<'a> {
             returns: 0,
             failing_share_before: None,
             unlisted_since: None,
+            over: false,
         };
         let mut leaking = incident.identity();
         if let [upstream, _, ..] = self.upstreams.iter().collect::<Vec<_>>().as_slice() {

@@ -96,7 +96,7 @@ fn step(book: &mut Book, now: i64, listed: &[&str], looks: &[Look]) -> Option<En
         targets: listed,
         none_since: at(now),
     };
-    book.look(at(now), &workload(), &listed, &looks, &|_| None)
+    book.look(at(now), &workload(), &listed, &looks, &|_| None, &|_| true)
         .into_iter()
         .find_map(|(_, change)| match change {
             Change::Ended(end) => Some(end),
