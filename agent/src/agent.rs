@@ -23,7 +23,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::discovery::TargetManager;
 use crate::engine::{Engine, Saved};
-use crate::notify::{Notifier, NotifyError};
+use crate::notify::Notifier;
 use crate::pair::{Asker, Peers};
 use crate::scrape::Scraper;
 use crate::source::{SourceError, Sources};
@@ -62,9 +62,6 @@ pub enum StartError {
     /// A source cannot be asked.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// No HTTP client can be made for Alertmanagers.
-    #[error(transparent)]
-    Notify(#[from] NotifyError),
     /// No HTTP client can be made for evidence.
     #[error(transparent)]
     Witness(#[from] WitnessError),
@@ -111,7 +108,7 @@ impl Agent {
         let started_at = clock::now();
         let (store, saved) = open_state(&config, started_at)?;
         let targets = TargetManager::start(&config.jobs, &ledger);
-        let listed = targets.roll().targets.clone();
+        let listed = config.share_of(&targets.roll().targets);
         let engine = Engine::new(&config, listed.clone(), saved, started_at);
         let (scraped, scrapes) = mpsc::channel(SCRAPES_WAITING);
         let catalogue = Arc::new(config.catalogue());
@@ -119,10 +116,10 @@ impl Agent {
         let mut scraper = Scraper::new(catalogue, external_labels, scraped, &ledger);
         scraper.set_targets(&listed);
         let sources = Sources::start(&config, &engine, &ledger, started_at)?;
-        let notifier = Notifier::start(&config.alerting.alertmanagers, &ledger)?;
+        let notifier = Notifier::start(&config.alerting, &ledger);
         let asker = Asker {
             run: fastrand::u64(..),
-            shard: None,
+            shard: config.shard.map(|shard| shard.to_string()),
         };
         let (say, said) = mpsc::channel(ANSWERS_WAITING);
         let peers = Peers::start(&config.pair.peers, &asker, &say, &ledger);

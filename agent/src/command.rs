@@ -4,6 +4,7 @@ mod audit;
 mod moment;
 mod replay;
 mod signals;
+mod test_alert;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -12,10 +13,13 @@ use std::sync::LazyLock;
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::shard::Shard;
+
 pub use audit::AuditOptions;
 pub use moment::{EmptySpan, Moment, MomentError};
 pub use replay::ReplayOptions;
 pub use signals::{SignalsError, SignalsOptions, signals};
+pub use test_alert::TestAlertOptions;
 
 /// What `--version` says: besides the version, the revision that the builder named in the variable SOURCE_REVISION.
 static BUILD: LazyLock<String> = LazyLock::new(|| {
@@ -61,7 +65,14 @@ pub enum Action {
         /// How log lines are written, to standard error.
         #[arg(long, value_enum, default_value_t)]
         log_format: LogFormat,
+        /// Watches only its share of the workloads: `2/5` is the second of five agents that share them. Every alert is
+        /// then sent by one of them.
+        #[arg(long, value_name = "I/N")]
+        shard: Option<Shard>,
     },
+    /// Sends one alert that says of itself that it is a test to every Alertmanager, by the way of real ones (external
+    /// labels, relabelling, discovery, credentials), and tells what each answered. Exits 1 where one did not take it.
+    TestAlert(TestAlertOptions),
     /// Judges a history as `run` would have judged it, faster than time, and shows what would have fired. Sends and
     /// stores nothing.
     Replay(Box<ReplayOptions>),

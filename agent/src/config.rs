@@ -26,9 +26,12 @@ use checked_yaml::Mistakes;
 use leak_detect::Timestamp;
 
 use crate::catalogue::{Catalogue, LevelSpec};
-use crate::discovery::{JobTemplate, Provider, Target};
+use crate::discovery::{Group, JobTemplate, Provider, Target};
 use crate::http_client::HttpSettings;
 use crate::labels::Labels;
+use crate::relabel::Relabelling;
+use crate::shard::Shard;
+use crate::workload;
 
 pub use url_template::{UrlTemplate, UrlTemplateError};
 
@@ -57,6 +60,8 @@ pub struct Config {
     pub workload_by: Option<Vec<Arc<str>>>,
     /// `limits`.
     pub limits: Limits,
+    /// Which share of the workloads is watched: `--shard`, which stands in no file, because it differs by agent.
+    pub shard: Option<Shard>,
     /// Where it was read, to be read again at a reload; `None` for a text.
     pub file: Option<PathBuf>,
 }
@@ -140,8 +145,10 @@ pub struct Alerting {
     pub runbook_url: Option<UrlTemplate>,
     /// `dashboard_url`: the annotation of that name.
     pub dashboard_url: Option<UrlTemplate>,
-    /// Every Alertmanager of `alertmanagers`; each gets every alert.
-    pub alertmanagers: Vec<Alertmanager>,
+    /// `alert_relabel_configs`: what becomes of the labels of every alert that is sent.
+    pub relabelling: Relabelling,
+    /// `alertmanagers`; every Alertmanager of every set gets every alert.
+    pub alertmanagers: Vec<AlertmanagerSet>,
 }
 
 /// Who raises the alerts.
@@ -171,13 +178,25 @@ pub struct Severities {
     pub page: Arc<str>,
 }
 
-/// One Alertmanager.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alertmanager {
-    /// Where it is: scheme, address and path prefix, without `/api/v2/alerts` and without a final slash.
-    pub url: Arc<str>,
+/// One of `alertmanagers`: Alertmanagers that are found and spoken to alike.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertmanagerSet {
+    /// `scheme`; http.
+    pub scheme: String,
+    /// `path_prefix`, with a slash in front and none behind; empty for the root.
+    pub path_prefix: String,
     /// How long one delivery may take; 10 s.
     pub timeout: Duration,
+    /// `static_configs`.
+    pub groups: Vec<Group>,
+    /// The other ways to find them.
+    pub providers: Vec<Provider>,
+    /// `relabel_configs`: what becomes of what is found.
+    pub relabelling: Relabelling,
+    /// `alert_relabel_configs`: what becomes of the labels of alerts that are sent there.
+    pub alert_relabelling: Relabelling,
+    /// The client settings.
+    pub http: HttpSettings,
 }
 
 /// The other agents that watch the same.
@@ -332,6 +351,24 @@ impl Config {
         defaults.expect("no key is no mistake")
     }
 
+    /// Whether a target with these labels is in this agent's share.
+    pub fn owns(&self, target: &Labels) -> bool {
+        self.shard.is_none_or(|shard| {
+            shard.owns(&workload::of_target(target, self.workload_by.as_deref()))
+        })
+    }
+
+    /// Those of the targets that are in this agent's share.
+    pub fn share_of(&self, targets: &[Arc<Target>]) -> Vec<Arc<Target>> {
+        let own = targets.iter().filter(|target| self.owns(&target.labels));
+        own.cloned().collect()
+    }
+
+    /// How many agents share what is watched.
+    pub fn shards(&self) -> u64 {
+        self.shard.map_or(1, |shard| u64::from(shard.count()))
+    }
+
     /// What is watched: the catalogue and the configuration's own signals.
     pub fn catalogue(&self) -> Catalogue {
         let mut catalogue = Catalogue::built_in();
@@ -405,6 +442,7 @@ impl Default for Alerting {
             },
             runbook_url: None,
             dashboard_url: None,
+            relabelling: Relabelling::default(),
             alertmanagers: Vec::new(),
         }
     }

@@ -52,9 +52,7 @@ use crate::incident::{
 };
 use crate::labels::Labels;
 use crate::scrape::Scrape;
-
-/// Detectors are stored this often, whatever happens.
-const SAVE_DETECTORS_EVERY: Duration = Duration::from_secs(60);
+use crate::shard::Shard;
 
 /// The divisor of the budget is taken anew this often; at once where more series are watched than it stands for.
 const DIVISOR_EVERY: Duration = Duration::from_secs(86_400);
@@ -108,6 +106,9 @@ pub struct Engine {
     wished: u64,
     /// What the other members of a pair have told.
     pair: Pair,
+    /// Which share of the workloads is watched, and by how many agents all of them.
+    shard: Option<Shard>,
+    shards: u64,
 }
 
 impl Engine {
@@ -148,7 +149,11 @@ impl Engine {
                 saved.incidents,
             ),
             alerts: Alerts::new(timing(config), saved.alerts),
-            budget: Budget::new(config.alerting.false_alerts_per_year.ticket, divisor, 1),
+            budget: Budget::new(
+                config.alerting.false_alerts_per_year.ticket,
+                divisor,
+                config.shards(),
+            ),
             alerting: config.alerting.clone(),
             divisor_since,
             detectors_saved_at: now,
@@ -163,6 +168,8 @@ impl Engine {
             wished: 0,
             alert_changes: 0,
             batch: Vec::new(),
+            shard: config.shard,
+            shards: config.shards(),
             pair: Pair::new(config.pair.peers.len(), config.pair.down_after, now),
         };
         engine.take_saved(detectors.targets);
@@ -350,39 +357,6 @@ impl Engine {
         self.alerts.iter()
     }
 
-    /// Everything that has to outlive the agent, as of now: for a graceful end.
-    pub fn saved(&self) -> Saved {
-        Saved {
-            incidents: self.book.iter().cloned().collect(),
-            alerts: self.alerts.iter().cloned().collect(),
-            detectors: Some(SavedDetectors {
-                divisor: Some((self.budget.divisor, self.divisor_since)),
-                targets: self
-                    .targets
-                    .values()
-                    .map(TargetState::save)
-                    .chain(self.comparison.save())
-                    .chain(self.save_pending())
-                    .collect(),
-            }),
-        }
-    }
-
-    fn save(&mut self, now: Timestamp, changed: bool) -> Option<Saved> {
-        if self.playing.is_some() {
-            return None;
-        }
-        if now - self.detectors_saved_at >= SAVE_DETECTORS_EVERY.as_secs_f64() {
-            self.detectors_saved_at = now;
-            return Some(self.saved());
-        }
-        changed.then(|| Saved {
-            incidents: self.book.iter().cloned().collect(),
-            alerts: self.alerts.iter().cloned().collect(),
-            detectors: None,
-        })
-    }
-
     /// Finds the incidents of one workload, and whether they are over.
     fn judge(&mut self, now: Timestamp, workload: &Labels) -> Vec<(IncidentId, Change)> {
         let states = self.targets.of_workload(workload);
@@ -451,7 +425,7 @@ impl Engine {
             return;
         }
         if is_old || outgrown {
-            self.budget = Budget::new(self.budget.false_alerts_per_year, watched, 1);
+            self.budget = Budget::new(self.budget.false_alerts_per_year, watched, self.shards);
             self.divisor_since = now;
         }
         self.overrides_in_force = in_force;

@@ -31,6 +31,7 @@
 //! - [`alert`]: the life of an alert and what it says.
 //! - [`notify`]: every alert to every Alertmanager.
 //! - [`pair`]: what two agents of one configuration tell each other.
+//! - [`shard`]: which of several agents watches a workload.
 //! - [`state`]: what outlives the agent's process.
 //! - [`witness`]: a leaking target, asked where it leaks.
 //! - `web`: the page, the API.
@@ -65,6 +66,7 @@ pub mod quantity;
 pub mod relabel;
 pub mod replay;
 pub mod scrape;
+pub mod shard;
 mod source;
 pub mod state;
 mod telemetry;

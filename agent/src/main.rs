@@ -8,9 +8,12 @@ use leak_agent::agent::{Agent, Running};
 use leak_agent::audit::AuditError;
 use leak_agent::command::{
     self, Action, CommandLine, LogFormat, ReplayOptions, SignalsError, SignalsOptions,
+    TestAlertOptions,
 };
 use leak_agent::config::{Config, ConfigError};
+use leak_agent::notify::test_alert::{self, TestAlertError};
 use leak_agent::replay::ReplayError;
+use leak_agent::shard::Shard;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// `EX_USAGE` of sysexits.h: the command line or the configuration is wrong.
@@ -34,7 +37,12 @@ fn main() -> ExitCode {
         Action::Audit(options) => leak_agent::audit::run(options).map_err(Into::into),
         Action::Signals(options) => signals(options),
         Action::Check { config } => check(config),
-        Action::Run { config, log_format } => run(config, *log_format),
+        Action::TestAlert(options) => test_alert(options),
+        Action::Run {
+            config,
+            log_format,
+            shard,
+        } => run(config, *log_format, *shard),
     };
     let Err(error) = done else {
         return ExitCode::SUCCESS;
@@ -48,6 +56,10 @@ fn main() -> ExitCode {
             .downcast_ref::<AuditError>()
             .is_some_and(AuditError::is_usage)
         || matches!(
+            error.downcast_ref::<TestAlertError>(),
+            Some(TestAlertError::Config(_))
+        )
+        || matches!(
             error.downcast_ref::<SignalsError>(),
             Some(SignalsError::Config(_))
         );
@@ -56,6 +68,20 @@ fn main() -> ExitCode {
 
 fn signals(options: &SignalsOptions) -> anyhow::Result<()> {
     print!("{}", command::signals(options)?);
+    Ok(())
+}
+
+fn test_alert(options: &TestAlertOptions) -> anyhow::Result<()> {
+    let tried = test_alert::run(options)?;
+    for own in &tried {
+        println!("{}: {}", own.alertmanager, own.answer);
+    }
+    if tried.is_empty() {
+        anyhow::bail!("there is nobody to send to: `alerting.alertmanagers` is empty");
+    }
+    if !tried.iter().all(|own| own.answer.is_good()) {
+        anyhow::bail!("not every Alertmanager took the test alert");
+    }
     Ok(())
 }
 
@@ -76,8 +102,9 @@ fn replay(options: &ReplayOptions) -> anyhow::Result<bool> {
     Ok(options.fail_on_leak && !outcome.fired.is_empty())
 }
 
-fn run(path: &Path, log_format: LogFormat) -> anyhow::Result<()> {
-    let config = Config::load(path)?;
+fn run(path: &Path, log_format: LogFormat, shard: Option<Shard>) -> anyhow::Result<()> {
+    let mut config = Config::load(path)?;
+    config.shard = shard;
     log_format.install();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -186,15 +186,15 @@ impl EventLoop {
     }
 
     fn list(&mut self, roll: &Roll) {
-        self.engine.set_scraped(&roll.targets, clock::now());
-        self.scraper.set_targets(&roll.targets);
+        let listed = self.config.share_of(&roll.targets);
+        self.engine.set_scraped(&listed, clock::now());
+        self.scraper.set_targets(&listed);
     }
 
     /// Goes on by another configuration, whole or not at all.
     fn reconfigure(&mut self, config: Config) -> Result<Reloaded, ReloadError> {
         let config = Arc::new(config);
-        self.notifier
-            .replace(&config.alerting.alertmanagers, &self.ledger);
+        self.notifier.replace(&config.alerting);
         self.engine.reconfigure(&config, clock::now());
         self.scraper
             .set_external_labels(&config.global.external_labels);

@@ -177,6 +177,11 @@ fn keep_fixed(current: &Config, new: &mut Config) -> Vec<&'static str> {
         keys.push("signals");
         new.signals.clone_from(&current.signals);
     }
+    new.shard = current.shard;
+    if new.pair != current.pair {
+        keys.push("pair");
+        new.pair.clone_from(&current.pair);
+    }
     if new.sources != current.sources {
         keys.push("sources");
         new.sources.clone_from(&current.sources);

@@ -1,18 +1,24 @@
 //! `alerting`: the mode, the times, the words, and every Alertmanager.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use checked_yaml::{Fields, Mistakes, Node};
 
-use super::read::{boolean, items, optional_fields, positive_duration, positive_number, text};
-use super::{Alerting, Alertmanager, FalseAlerts, Mode, Severities, UrlTemplate};
+use super::read::{
+    boolean, items, labels, optional_fields, positive_duration, positive_number, text,
+};
+use super::{Alerting, AlertmanagerSet, FalseAlerts, Mode, Severities, UrlTemplate};
 use super::{jobs, prometheus_keys};
-use crate::discovery::with_port;
+use crate::discovery::{Group, ProviderReader, with_port};
+use crate::http_client::HttpSettings;
+use crate::labels::Labels;
+use crate::relabel::Relabelling;
 
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) fn alerting(node: Option<&Node>, mistakes: &mut Mistakes) -> Alerting {
+pub(super) fn alerting(node: Option<&Node>, directory: &Path, mistakes: &mut Mistakes) -> Alerting {
     let mut alerting = Alerting::default();
     let Some(node) = node else { return alerting };
     let mut fields = node.fields(mistakes);
@@ -34,7 +40,9 @@ pub(super) fn alerting(node: Option<&Node>, mistakes: &mut Mistakes) -> Alerting
     );
     alerting.runbook_url = link(fields.optional("runbook_url"), mistakes);
     alerting.dashboard_url = link(fields.optional("dashboard_url"), mistakes);
-    alerting.alertmanagers = alertmanagers(fields.optional("alertmanagers"), mistakes);
+    alerting.relabelling = Relabelling::read(fields.optional("alert_relabel_configs"), mistakes);
+    let sets = fields.optional("alertmanagers");
+    alerting.alertmanagers = alertmanagers(sets, directory, mistakes);
     if let Some(node) = mode_node
         && alerting.mode == Mode::Rules
         && !alerting.alertmanagers.is_empty()
@@ -44,7 +52,6 @@ pub(super) fn alerting(node: Option<&Node>, mistakes: &mut Mistakes) -> Alerting
             "with `rules` the agent sends nothing and Prometheus alerts: take `alertmanagers` out, or set `push`",
         );
     }
-    prometheus_keys::refuse(&mut fields, prometheus_keys::ALERTING, mistakes);
     fields.finish(mistakes);
     alerting
 }
@@ -117,71 +124,86 @@ fn link(node: Option<&Node>, mistakes: &mut Mistakes) -> Option<UrlTemplate> {
     node?.parse("a link with placeholders such as {cause}", mistakes)
 }
 
-fn alertmanagers(node: Option<&Node>, mistakes: &mut Mistakes) -> Vec<Alertmanager> {
-    let mut all: Vec<Alertmanager> = Vec::new();
-    for node in items(node, mistakes) {
-        let mut fields = node.fields(mistakes);
-        let scheme = jobs::plain_scheme(fields.optional("scheme"), mistakes);
-        let prefix_node = fields.optional("path_prefix");
-        let prefix = prefix_node
-            .and_then(|node| node.text(mistakes))
-            .unwrap_or_default()
-            .trim_matches('/');
-        if let Some(node) = prefix_node
-            && prefix.contains(['?', '#', ' '])
-        {
-            node.reject(mistakes, "is no path");
-        }
-        let timeout =
-            positive_duration(fields.optional("timeout"), mistakes).unwrap_or(DELIVERY_TIMEOUT);
-        if let Some(node) = fields.optional("api_version")
-            && node.text(mistakes).is_some_and(|version| version != "v2")
-        {
-            node.reject(
-                mistakes,
-                "only v2 is supported; Alertmanager has had it since 0.16",
-            );
-        }
-        let groups = fields.optional("static_configs");
-        for address in addresses(groups, mistakes) {
-            let slash = if prefix.is_empty() { "" } else { "/" };
-            let url: Arc<str> = Arc::from(format!("{scheme}://{address}{slash}{prefix}"));
-            if all.iter().all(|known| known.url != url) {
-                all.push(Alertmanager { url, timeout });
-            }
-        }
-        prometheus_keys::refuse(&mut fields, prometheus_keys::ALERTMANAGER, mistakes);
-        if groups.is_none() {
-            mistakes.add(
-                fields.place().clone(),
-                "has no targets: list them in `static_configs`",
-            );
-        }
-        fields.finish(mistakes);
-    }
-    all
+fn alertmanagers(
+    node: Option<&Node>,
+    directory: &Path,
+    mistakes: &mut Mistakes,
+) -> Vec<AlertmanagerSet> {
+    let sets = items(node, mistakes).iter();
+    sets.map(|node| set(node, directory, mistakes)).collect()
 }
 
-fn addresses(groups: Option<&Node>, mistakes: &mut Mistakes) -> Vec<String> {
-    let mut addresses = Vec::new();
-    for group in items(groups, mistakes) {
-        let mut fields = group.fields(mistakes);
-        let targets = fields.required("targets", mistakes);
-        for node in items(targets, mistakes) {
-            let Some(text) = node.text(mistakes) else {
-                continue;
-            };
-            match with_port(text, "http") {
-                Ok(address) => addresses.push(address),
-                Err(error) => node.reject(mistakes, error.to_string()),
-            }
-        }
-        fields.refuse(
-            "labels",
-            "labels of an Alertmanager have no meaning without relabelling, which is not supported yet",
+fn set(node: &Node, directory: &Path, mistakes: &mut Mistakes) -> AlertmanagerSet {
+    let mut fields = node.fields(mistakes);
+    let scheme = jobs::scheme(fields.optional("scheme"), mistakes);
+    if let Some(node) = fields.optional("api_version")
+        && node.text(mistakes).is_some_and(|version| version != "v2")
+    {
+        node.reject(
             mistakes,
+            "only v2 is supported; Alertmanager has had it since 0.16",
         );
-        fields.finish(mistakes);
     }
-    addresses
+    let statics = fields.optional("static_configs");
+    let set = AlertmanagerSet {
+        path_prefix: path_prefix(fields.optional("path_prefix"), mistakes),
+        timeout: positive_duration(fields.optional("timeout"), mistakes)
+            .unwrap_or(DELIVERY_TIMEOUT),
+        groups: items(statics, mistakes)
+            .iter()
+            .map(|node| group(node, &scheme, mistakes))
+            .collect(),
+        providers: ProviderReader { directory }.read(&mut fields, mistakes),
+        relabelling: Relabelling::read(fields.optional("relabel_configs"), mistakes),
+        alert_relabelling: Relabelling::read(fields.optional("alert_relabel_configs"), mistakes),
+        http: HttpSettings::read(&mut fields, directory, mistakes),
+        scheme,
+    };
+    prometheus_keys::refuse(&mut fields, prometheus_keys::ALERTMANAGER, mistakes);
+    if statics.is_none() && set.providers.is_empty() {
+        mistakes.add(
+            fields.place().clone(),
+            "has no targets: list them in `static_configs`, or say where they are in `file_sd_configs`",
+        );
+    }
+    fields.finish(mistakes);
+    set
+}
+
+fn path_prefix(node: Option<&Node>, mistakes: &mut Mistakes) -> String {
+    let prefix = text_or_empty(node, mistakes).trim_matches('/');
+    if let Some(node) = node
+        && prefix.contains(['?', '#', ' '])
+    {
+        node.reject(mistakes, "is no path");
+    }
+    if prefix.is_empty() {
+        String::new()
+    } else {
+        format!("/{prefix}")
+    }
+}
+
+fn text_or_empty<'a>(node: Option<&'a Node>, mistakes: &mut Mistakes) -> &'a str {
+    node.and_then(|node| node.text(mistakes))
+        .unwrap_or_default()
+}
+
+fn group(node: &Node, scheme: &str, mistakes: &mut Mistakes) -> Group {
+    let mut fields = node.fields(mistakes);
+    let targets = fields.required("targets", mistakes);
+    let mut addresses = Vec::new();
+    for node in items(targets, mistakes) {
+        let Some(text) = node.text(mistakes) else {
+            continue;
+        };
+        if let Err(error) = with_port(text, scheme) {
+            node.reject(mistakes, error.to_string());
+        }
+        addresses.push(text.to_owned());
+    }
+    let own = fields.optional("labels");
+    let own = own.map_or_else(Labels::empty, |node| labels(node, mistakes));
+    fields.finish(mistakes);
+    Group::of_addresses(addresses, own)
 }

@@ -109,7 +109,7 @@ fn template(
     }
 }
 
-fn scheme(node: Option<&Node>, mistakes: &mut Mistakes) -> String {
+pub(super) fn scheme(node: Option<&Node>, mistakes: &mut Mistakes) -> String {
     let scheme = node.and_then(|node| Some((node, node.text(mistakes)?)));
     match scheme {
         Some((_, "https")) => return "https".to_owned(),
@@ -154,18 +154,6 @@ fn protocol(node: &Node, mistakes: &mut Mistakes) -> Option<ScrapeProtocol> {
     };
     node.reject(mistakes, message);
     None
-}
-
-/// `http`, and a mistake for anything else.
-pub(super) fn plain_scheme(node: Option<&Node>, mistakes: &mut Mistakes) -> String {
-    if let Some(node) = node {
-        match node.text(mistakes) {
-            Some("http") | None => {}
-            Some("https") => node.reject(mistakes, "https is not supported yet; only http is"),
-            Some(other) => node.reject(mistakes, format!("`{other}` is neither http nor https")),
-        }
-    }
-    "http".to_owned()
 }
 
 fn params(node: Option<&Node>, mistakes: &mut Mistakes) -> Vec<(String, Vec<String>)> {

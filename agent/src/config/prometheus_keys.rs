@@ -80,34 +80,15 @@ pub(super) const JOB: &[(&str, &str)] = &[
     ("vultr_sd_configs", NOT_YET),
 ];
 
-/// `alerting`.
-pub(super) const ALERTING: &[(&str, &str)] = &[("alert_relabel_configs", NOT_YET)];
-
 /// One of `alerting.alertmanagers`.
 pub(super) const ALERTMANAGER: &[(&str, &str)] = &[
-    ("alert_relabel_configs", NOT_YET),
-    ("authorization", NOT_YET),
     ("azure_sd_configs", NOT_YET),
-    ("basic_auth", NOT_YET),
-    ("bearer_token", NOT_YET),
-    ("bearer_token_file", NOT_YET),
     ("consul_sd_configs", NOT_YET),
     ("dns_sd_configs", NOT_YET),
     ("ec2_sd_configs", NOT_YET),
-    ("enable_http2", NOT_YET),
-    ("file_sd_configs", NOT_YET),
-    ("follow_redirects", NOT_YET),
-    ("http_headers", NOT_YET),
     ("http_sd_configs", NOT_YET),
     ("kubernetes_sd_configs", NOT_YET),
-    ("no_proxy", NOT_YET),
-    ("oauth2", NOT_YET),
-    ("proxy_connect_header", NOT_YET),
-    ("proxy_from_environment", NOT_YET),
-    ("proxy_url", NOT_YET),
-    ("relabel_configs", NOT_YET),
     ("sigv4", NOT_YET),
-    ("tls_config", NOT_YET),
 ];
 
 /// `storage`.

@@ -54,7 +54,7 @@ pub(super) fn config(text: &str, purpose: Purpose, directory: &Path) -> Result<C
     }
     let (signals, catalogue) = signals::signals(fields.optional("signals"), mistakes);
     let overrides = overrides::overrides(fields.optional("overrides"), &catalogue, mistakes);
-    let alerting = alerting::alerting(fields.optional("alerting"), mistakes);
+    let alerting = alerting::alerting(fields.optional("alerting"), directory, mistakes);
     let global = defaults.global(&jobs);
     let pair = pair::pair(
         fields.optional("pair"),
@@ -85,6 +85,7 @@ pub(super) fn config(text: &str, purpose: Purpose, directory: &Path) -> Result<C
         web,
         signals,
         workload_by,
+        shard: None,
         limits,
         file: None,
     };

@@ -207,11 +207,9 @@ rule_files: [a.yml]
         line 25: alerting.false_alerts_per_year.tickets: unknown key; did you mean `ticket`?
         line 26: alerting.severities: tickets and pages have the same severity, so that no route can tell them apart
         line 27: alerting.runbook_url: `runbooks/{alertname}` is not a link with placeholders such as {cause}: it begins with neither http:// nor https://
-        line 28: alerting.alert_relabel_configs: is Prometheus' own but not supported yet; take it out
         line 30: alerting.alertmanagers[0].api_version: only v2 is supported; Alertmanager has had it since 0.16
         line 31: alerting.alertmanagers[0].timeout: must be more than zero
-        line 32: alerting.alertmanagers[0].static_configs[0].labels: labels of an Alertmanager have no meaning without relabelling, which is not supported yet
-        line 33: alerting.alertmanagers[1]: has no targets: list them in `static_configs`
+        line 33: alerting.alertmanagers[1]: has no targets: list them in `static_configs`, or say where they are in `file_sd_configs`
         line 35: overrides[0].match: names no label, and would concern everything
         line 36: overrides[0].mode: `mute` is neither off nor ticket_only
         line 37: overrides[0].until: `tomorrow` is neither a day such as 2027-01-31 nor a time such as 2027-01-31T09:00:00Z
@@ -331,31 +329,28 @@ fn rules_and_alertmanagers_exclude_each_other() {
 #[test]
 fn alertmanagers_are_urls() {
     let config = parse(&format!(
-        "{LEAST}alerting:\n  alertmanagers:\n    - path_prefix: /am/\n      timeout: 3s\n      static_configs: [{{ targets: [\"a:9093\", \"b\", \"a:9093\", \"[::1]:9093\"] }}]\n    - static_configs: [{{ targets: [\"a:9093\"] }}]\n"
+        "{LEAST}alerting:\n  alertmanagers:\n    - path_prefix: /am/\n      timeout: 3s\n      static_configs: [{{ targets: [\"a:9093\", \"b\", \"[::1]:9093\"] }}]\n    - scheme: https\n      static_configs: [{{ targets: [\"a\", \"drop:1\"], labels: {{ to: c:1 }} }}]\n      relabel_configs:\n        - {{ source_labels: [__address__], regex: 'drop.*', action: drop }}\n        - {{ source_labels: [to], target_label: __address__ }}\n        - {{ target_label: __alerts_path__, replacement: post }}\n"
     ));
-    let urls: Vec<&str> = config
-        .alerting
-        .alertmanagers
+    let sets = &config.alerting.alertmanagers;
+    let urls: Vec<(String, String)> = sets
         .iter()
-        .map(|one| &*one.url)
+        .flat_map(|set| {
+            let members = set.groups.iter().flat_map(|group| group.members());
+            members.map(move |own| (set, own))
+        })
+        .filter_map(|(set, target)| crate::notify::endpoint(set, &target).expect("it is one"))
+        .map(|endpoint| (endpoint.post_url.to_string(), endpoint.name.to_string()))
         .collect();
-    assert_eq!(
-        urls,
-        [
-            "http://a:9093/am",
-            "http://b:80/am",
-            "http://[::1]:9093/am",
-            "http://a:9093"
-        ]
-    );
-    assert_eq!(
-        config.alerting.alertmanagers[0].timeout,
-        Duration::from_secs(3)
-    );
-    assert_eq!(
-        config.alerting.alertmanagers[3].timeout,
-        Duration::from_secs(10)
-    );
+    let expected = [
+        ("http://a:9093/am/api/v2/alerts", "http://a:9093/am"),
+        ("http://b/am/api/v2/alerts", "http://b:80/am"),
+        ("http://[::1]:9093/am/api/v2/alerts", "http://[::1]:9093/am"),
+        ("https://c:1/post", "https://c:1/post"),
+    ];
+    let expected = expected.map(|(url, name)| (url.to_owned(), name.to_owned()));
+    assert_eq!(urls, expected);
+    assert_eq!(sets[0].timeout, Duration::from_secs(3));
+    assert_eq!(sets[1].timeout, Duration::from_secs(10));
 }
 
 #[test]

@@ -49,7 +49,11 @@ impl Engine {
         lookback: Duration,
     ) -> Self {
         let mut engine = Self::new(config, Vec::new(), None, Timestamp::default());
-        engine.budget = Budget::new(engine.budget.false_alerts_per_year, watched_series, 1);
+        engine.budget = Budget::new(
+            engine.budget.false_alerts_per_year,
+            watched_series,
+            config.shards(),
+        );
         engine.book = Book::new(book_settings(config, slowest), Vec::new());
         engine.playing = Some(Playing { lookback });
         engine

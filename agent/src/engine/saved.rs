@@ -1,10 +1,17 @@
 //! What outlives the agent's process: incidents and alerts at every change, detectors at least once a minute.
 
+use std::time::Duration;
+
 use leak_detect::Timestamp;
 
 use crate::alert::Alert;
+use crate::engine::Engine;
+use crate::engine::target::TargetState;
 use crate::incident::Incident;
 use crate::labels::Labels;
+
+/// Detectors are stored this often, whatever happens.
+const SAVE_DETECTORS_EVERY: Duration = Duration::from_secs(60);
 
 /// State to be stored, or as it was stored.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,4 +53,39 @@ pub struct SavedSeries {
     pub labels: Labels,
     /// The detector's own versioned bytes.
     pub detector: Vec<u8>,
+}
+
+impl Engine {
+    /// Everything that has to outlive the agent, as of now: for a graceful end.
+    pub fn saved(&self) -> Saved {
+        Saved {
+            incidents: self.book.iter().cloned().collect(),
+            alerts: self.alerts.iter().cloned().collect(),
+            detectors: Some(SavedDetectors {
+                divisor: Some((self.budget.divisor, self.divisor_since)),
+                targets: self
+                    .targets
+                    .values()
+                    .map(TargetState::save)
+                    .chain(self.comparison.save())
+                    .chain(self.save_pending())
+                    .collect(),
+            }),
+        }
+    }
+
+    pub(super) fn save(&mut self, now: Timestamp, changed: bool) -> Option<Saved> {
+        if self.playing.is_some() {
+            return None;
+        }
+        if now - self.detectors_saved_at >= SAVE_DETECTORS_EVERY.as_secs_f64() {
+            self.detectors_saved_at = now;
+            return Some(self.saved());
+        }
+        changed.then(|| Saved {
+            incidents: self.book.iter().cloned().collect(),
+            alerts: self.alerts.iter().cloned().collect(),
+            detectors: None,
+        })
+    }
 }

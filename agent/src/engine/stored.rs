@@ -18,6 +18,8 @@ use crate::engine::siblings::Comparison;
 use crate::engine::target::{Brought, Dropped};
 use crate::engine::{Engine, Health};
 use crate::labels::Labels;
+use crate::shard::Shard;
+use crate::workload;
 
 /// Stands before the name of a source where the state is keyed by targets: up to when it was read.
 const READ_UNTIL_STORED_AS: &str = "source ";
@@ -26,10 +28,17 @@ const READ_UNTIL_STORED_AS: &str = "source ";
 const PENDING_FOR: Duration = Duration::from_secs(3 * 3600);
 
 impl Engine {
-    /// Lists a target that a store tells of, or lists it again; `None` where the agent scrapes it itself. `lookback`: how
+    /// Lists a target that a store tells of, or lists it again; `None` where the agent scrapes it itself,
+    /// or another shard watches it. `lookback`: how
     /// long a value that explains others stands.
     pub fn list_stored(&mut self, target: Arc<Target>, lookback: Duration) -> Option<TargetIndex> {
-        if self.is_scraped(&target.labels) {
+        let is_ours = |shard: Shard| {
+            shard.owns(&workload::of_target(
+                &target.labels,
+                self.workload_by.as_deref(),
+            ))
+        };
+        if self.is_scraped(&target.labels) || !self.shard.is_none_or(is_ours) {
             return None;
         }
         Some(self.list_as(target, Some(lookback)))

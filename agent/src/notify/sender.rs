@@ -10,12 +10,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{StatusCode, Url};
 use tracing::{info, warn};
 
 use crate::clock;
 use crate::excerpt::excerpt_of_bytes;
+use crate::http_client::{HttpClient, HttpError, HttpRequest};
 use crate::notify::queue::Queued;
 use crate::notify::{BATCH, DeliveryResult, Shared, message};
 
@@ -39,8 +41,8 @@ pub(super) struct Sender {
 /// How one Alertmanager is reached.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
-    pub(super) client: reqwest::Client,
-    pub(super) url: Arc<str>,
+    pub(super) client: HttpClient,
+    pub(super) url: Url,
     pub(super) timeout: Duration,
 }
 
@@ -144,16 +146,18 @@ impl Wire {
         };
         let messages = batch.iter().map(|queued| &queued.message);
         let body = message::body(messages).map_err(|error| failed(error.to_string()))?;
-        let request = self
-            .client
-            .post(&*self.url)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body)
-            .send();
-        let mut response = clock::timeout(self.timeout, request)
-            .await
-            .map_err(|elapsed| failed(elapsed.to_string()))?
-            .map_err(|error| failed(innermost(&error)))?;
+        let request = HttpRequest::post(self.url.clone(), Bytes::from(body))
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let answer = clock::timeout(self.timeout, self.client.send(request)).await;
+        let answer = answer.map_err(|elapsed| failed(elapsed.to_string()))?;
+        let mut response = answer.map_err(|error| Failure {
+            result: match error {
+                // To another host, or in circles: it will be no other the next time.
+                HttpError::Redirect { .. } => DeliveryResult::Refused,
+                _ => DeliveryResult::Failed,
+            },
+            ..failed(error.to_string())
+        })?;
         let status = response.status();
         if status.is_success() {
             // The head is the answer; whatever becomes of the body, the alerts were taken.
@@ -199,13 +203,4 @@ async fn beginning(response: &mut reqwest::Response) -> Vec<u8> {
         }
     }
     bytes
-}
-
-/// The innermost cause: what the system said, without the URL that the log names anyway.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

@@ -1,3 +1,5 @@
+mod receivers;
+
 use std::collections::VecDeque;
 
 use leak_detect::Timestamp;
@@ -8,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::http_client::HttpSettings;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -66,11 +69,8 @@ impl Peer {
         }
     }
 
-    fn config(&self) -> Alertmanager {
-        Alertmanager {
-            url: format!("http://{}", self.address).into(),
-            timeout: Duration::from_millis(300),
-        }
+    fn config(&self) -> AlertmanagerSet {
+        at(&self.address)
     }
 
     /// The next request's jobs.
@@ -84,6 +84,31 @@ impl Peer {
             .map(|alert| alert["labels"]["job"].as_str().unwrap().to_owned())
             .collect()
     }
+}
+
+/// The settings of an Alertmanager at an address.
+fn at(address: &str) -> AlertmanagerSet {
+    AlertmanagerSet {
+        scheme: "http".to_owned(),
+        path_prefix: String::new(),
+        timeout: Duration::from_millis(300),
+        groups: vec![Group::of_addresses([address.to_owned()], Labels::empty())],
+        providers: Vec::new(),
+        relabelling: Relabelling::default(),
+        alert_relabelling: Relabelling::default(),
+        http: HttpSettings::default(),
+    }
+}
+
+fn alerting(alertmanagers: Vec<AlertmanagerSet>) -> Alerting {
+    Alerting {
+        alertmanagers,
+        ..Alerting::default()
+    }
+}
+
+fn notifier(alertmanagers: Vec<AlertmanagerSet>) -> Notifier {
+    Notifier::start(&alerting(alertmanagers), &Ledger::new(Settings::default()))
 }
 
 async fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<Value>)> {
@@ -126,8 +151,7 @@ fn alert(job: &str) -> OutgoingAlert {
 }
 
 fn start(peers: &[&Peer]) -> Notifier {
-    let alertmanagers: Vec<Alertmanager> = peers.iter().map(|peer| peer.config()).collect();
-    Notifier::start(&alertmanagers, &Ledger::new(Settings::default())).unwrap()
+    notifier(peers.iter().map(|peer| peer.config()).collect())
 }
 
 /// Waits until a count is reached: it is raised after the answer has been read, a moment after the peer wrote it.
@@ -183,13 +207,9 @@ async fn every_alertmanager_gets_every_alert_whatever_the_others_do() {
     )])
     .await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nowhere = Alertmanager {
-        url: format!("http://{}", nobody.local_addr().unwrap()).into(),
-        ..well.config()
-    };
+    let nowhere = at(&nobody.local_addr().unwrap().to_string());
     drop(nobody);
-    let all = [well.config(), hung.config(), broken.config(), nowhere];
-    let notifier = Notifier::start(&all, &Ledger::new(Settings::default())).unwrap();
+    let notifier = notifier(vec![well.config(), hung.config(), broken.config(), nowhere]);
     notifier.send(&[alert("a"), alert("b")]);
     assert_eq!(well.jobs().await, ["a", "b"]);
     assert_eq!(hung.jobs().await, ["a", "b"]);
@@ -211,11 +231,7 @@ async fn one_that_comes_back_is_given_the_newest_message_of_each_alert() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let absent = Alertmanager {
-        url: format!("http://{address}").into(),
-        timeout: Duration::from_millis(300),
-    };
-    let notifier = Notifier::start(&[absent], &Ledger::new(Settings::default())).unwrap();
+    let notifier = notifier(vec![at(&address.to_string())]);
     notifier.send(&[alert("a"), alert("b")]);
     until(&notifier, 0, "failed", 2).await;
     let newer = OutgoingAlert {
@@ -398,15 +414,11 @@ async fn a_failure_amid_the_search_for_the_bad_one_loses_none_of_the_others() {
 async fn a_slow_alertmanager_delays_no_other() {
     let slow = Peer::new(&vec![Act::Hang; 100]).await;
     let mut quick = Peer::new(&[]).await;
-    let patient = Alertmanager {
+    let patient = AlertmanagerSet {
         timeout: PATIENCE,
         ..slow.config()
     };
-    let notifier = Notifier::start(
-        &[patient, quick.config()],
-        &Ledger::new(Settings::default()),
-    )
-    .unwrap();
+    let notifier = notifier(vec![patient, quick.config()]);
     for round in 0..20 {
         let job = round.to_string();
         notifier.send(&[alert(&job)]);
@@ -424,11 +436,7 @@ async fn a_resolved_message_waits_for_an_alertmanager_that_is_down() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let absent = Alertmanager {
-        url: format!("http://{address}").into(),
-        timeout: Duration::from_millis(300),
-    };
-    let notifier = Notifier::start(&[absent], &Ledger::new(Settings::default())).unwrap();
+    let notifier = notifier(vec![at(&address.to_string())]);
     notifier.send(&[alert("a")]);
     until(&notifier, 0, "failed", 1).await;
     let resolved = OutgoingAlert {

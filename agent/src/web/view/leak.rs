@@ -8,6 +8,7 @@ use crate::alert::{Alert, AlertState};
 use crate::config::Alerting;
 use crate::engine::SeriesView;
 use crate::incident::{Incident, IncidentId};
+use crate::notify::Deliveries;
 use crate::plot::{Line, Mark, Plot, Point};
 use crate::quantity::Unit;
 use crate::web::filter::encoded;
@@ -87,7 +88,7 @@ impl LeakView {
             onset_uncertainty: carrying.iter().filter_map(uncertainty).reduce(f64::max),
             limit: only.and_then(|series| series.limit()),
             peers: peer::peers(seen, incident),
-            links: links(&alerts, &seen.config.alerting),
+            links: links(&alerts, &seen.config.alerting, &seen.notifier.deliveries()),
             alerts,
             now: seen.now.seconds(),
             gap_seconds: (slowest.as_secs_f64() * 5.0).max(SHORTEST_GAP_SECONDS),
@@ -184,7 +185,7 @@ fn history(series: &SeriesView<'_>) -> Vec<Point> {
 }
 
 /// The runbook, the dashboard, and a new silence in each Alertmanager, filled in for this incident.
-fn links(alerts: &[Alert], alerting: &Alerting) -> Vec<Link> {
+fn links(alerts: &[Alert], alerting: &Alerting, told: &[Deliveries]) -> Vec<Link> {
     let Some(alert) = alerts
         .iter()
         .find(|alert| alert.state != AlertState::Resolved)
@@ -204,8 +205,9 @@ fn links(alerts: &[Alert], alerting: &Alerting) -> Vec<Link> {
         })
         .collect();
     // Without the name and the severity of the alert: a silence for the ticket is one for the page.
-    let matchers: Vec<String> = alert
-        .labels
+    let labels = alerting.relabelling.apply(&alert.labels);
+    let labels = labels.as_ref().unwrap_or(&alert.labels);
+    let matchers: Vec<String> = labels
         .iter()
         .filter(|(name, _)| !matches!(*name, "alertname" | "severity"))
         .map(|(name, value)| {
@@ -214,13 +216,13 @@ fn links(alerts: &[Alert], alerting: &Alerting) -> Vec<Link> {
         })
         .collect();
     let filter = encoded(&format!("{{{}}}", matchers.join(",")));
-    let many = alerting.alertmanagers.len() > 1;
-    links.extend(alerting.alertmanagers.iter().map(|own| Link {
+    let many = told.len() > 1;
+    links.extend(told.iter().map(|own| Link {
         what: match many {
-            true => format!("Silence it in {}", own.url),
+            true => format!("Silence it in {}", own.alertmanager),
             false => "Silence it".to_owned(),
         },
-        address: format!("{}/#/silences/new?filter={filter}", own.url),
+        address: format!("{}/#/silences/new?filter={filter}", own.alertmanager),
     }));
     links
 }
