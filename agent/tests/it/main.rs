@@ -16,5 +16,6 @@ mod peers;
 mod protected;
 mod replay;
 mod target;
+mod test_alert;
 mod tidy;
 mod wire;
