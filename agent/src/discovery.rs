@@ -8,8 +8,11 @@
 //!
 //! [`Discovery`] runs providers for whoever needs addresses: the jobs through the [`TargetManager`], and Alertmanagers.
 
+pub mod dns;
 pub mod file;
 mod group;
+pub mod http;
+pub mod kubernetes;
 mod manager;
 mod provider;
 mod roll;
@@ -82,6 +85,8 @@ pub struct ScrapeSettings {
     pub fallback_protocol: Option<ScrapeProtocol>,
     /// Whom to trust, who to be, and through which proxy.
     pub http: HttpSettings,
+    /// `metric_relabel_configs`.
+    pub metric_relabelling: Relabelling,
     /// What a scrape may cost.
     pub limits: ScrapeLimits,
 }

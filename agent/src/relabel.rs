@@ -25,7 +25,7 @@ use template::Template;
 pub use pattern::PatternError;
 
 /// The name of the label that holds a sample's metric name.
-const METRIC_NAME: &str = "__name__";
+pub(crate) const METRIC_NAME: &str = "__name__";
 
 /// A list of rules, in their order. Cloning is cheap.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -40,7 +40,7 @@ pub(super) fn jobs(node: Option<&Node>, defaults: &Defaults, mistakes: &mut Mist
         if fields.optional("static_configs").is_none() && providers.is_empty() {
             mistakes.add(
                 fields.place().clone(),
-                "the job has no targets: list them in `static_configs`, or say where they are in `file_sd_configs`",
+                "the job has no targets: list them in `static_configs`, or say where they are in `file_sd_configs`, `http_sd_configs`, `dns_sd_configs` or `kubernetes_sd_configs`",
             );
         }
         prometheus_keys::refuse(&mut fields, prometheus_keys::JOB, mistakes);
@@ -104,6 +104,10 @@ fn template(
                 .optional("fallback_scrape_protocol")
                 .and_then(|node| protocol(node, mistakes)),
             http: HttpSettings::read(fields, &defaults.directory, mistakes),
+            metric_relabelling: Relabelling::read(
+                fields.optional("metric_relabel_configs"),
+                mistakes,
+            ),
             limits,
         }),
     }

@@ -196,7 +196,7 @@ rule_files: [a.yml]
         line 14: scrape_configs[0].static_configs[0].targets[1]: `h:99999` is not host:port: the port is not a number from 1 to 65535
         line 14: scrape_configs[0].static_configs[0].targets[3]: the address is empty
         line 15: scrape_configs[0].static_configs[0].label: unknown key; did you mean `labels`?
-        line 16: scrape_configs[1]: the job has no targets: list them in `static_configs`, or say where they are in `file_sd_configs`
+        line 16: scrape_configs[1]: the job has no targets: list them in `static_configs`, or say where they are in `file_sd_configs`, `http_sd_configs`, `dns_sd_configs` or `kubernetes_sd_configs`
         line 16: scrape_configs[1].job_name: `a` is also the name of the job of line 6
         line 17: scrape_configs[1].file_sd_configs[0].files[0]: `x` ends neither in .json nor in .yml or .yaml
         line 18: scrape_configs[2]: `job_name` is missing

@@ -2,16 +2,25 @@
 
 use std::path::Path;
 
-use checked_yaml::{Fields, Mistakes};
+use checked_yaml::{Fields, Mistakes, Node};
 
 use super::Outlet;
+use super::dns::DnsDiscovery;
 use super::file::FileDiscovery;
+use super::http::HttpDiscovery;
+use super::kubernetes::KubernetesDiscovery;
 
 /// One of a list of `*_sd_configs`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Provider {
     /// One of `file_sd_configs`.
     File(FileDiscovery),
+    /// One of `http_sd_configs`.
+    Http(Box<HttpDiscovery>),
+    /// One of `dns_sd_configs`.
+    Dns(DnsDiscovery),
+    /// One of `kubernetes_sd_configs`.
+    Kubernetes(KubernetesDiscovery),
 }
 
 /// What is needed to read providers.
@@ -25,14 +34,27 @@ impl ProviderReader<'_> {
     /// Reads every list of providers that a mapping has; the keys are then known to it.
     pub fn read(self, fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> Vec<Provider> {
         let mut providers = Vec::new();
-        if let Some(node) = fields.optional("file_sd_configs") {
-            for item in node.items(mistakes) {
-                let provider = FileDiscovery::read(item, self.directory, mistakes);
-                providers.extend(provider.map(Provider::File));
-            }
+        for item in items(fields.optional("file_sd_configs"), mistakes) {
+            let provider = FileDiscovery::read(item, self.directory, mistakes);
+            providers.extend(provider.map(Provider::File));
+        }
+        for item in items(fields.optional("http_sd_configs"), mistakes) {
+            let provider = HttpDiscovery::read(item, self.directory, mistakes);
+            providers.extend(provider.map(|own| Provider::Http(Box::new(own))));
+        }
+        for item in items(fields.optional("dns_sd_configs"), mistakes) {
+            providers.extend(DnsDiscovery::read(item, mistakes).map(Provider::Dns));
+        }
+        for item in items(fields.optional("kubernetes_sd_configs"), mistakes) {
+            let provider = KubernetesDiscovery::read(item, self.directory, mistakes);
+            providers.extend(provider.map(Provider::Kubernetes));
         }
         providers
     }
+}
+
+fn items<'a>(node: Option<&'a Node>, mistakes: &mut Mistakes) -> &'a [Node] {
+    node.map_or(&[], |node| node.items(mistakes))
 }
 
 impl Provider {
@@ -40,6 +62,9 @@ impl Provider {
     pub fn mechanism(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
+            Self::Http(_) => "http",
+            Self::Dns(_) => "dns",
+            Self::Kubernetes(_) => "kubernetes",
         }
     }
 
@@ -47,6 +72,9 @@ impl Provider {
     pub(super) async fn run(self, outlet: Outlet) {
         match self {
             Self::File(provider) => provider.run(outlet).await,
+            Self::Http(provider) => provider.run(outlet).await,
+            Self::Dns(provider) => provider.run(outlet).await,
+            Self::Kubernetes(provider) => provider.run(outlet).await,
         }
     }
 }

@@ -19,6 +19,7 @@ fn job() -> JobTemplate {
             protocols: Vec::new(),
             fallback_protocol: None,
             http: HttpSettings::default(),
+            metric_relabelling: Relabelling::default(),
             limits: ScrapeLimits::default(),
         }),
     }

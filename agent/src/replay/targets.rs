@@ -100,6 +100,7 @@ impl Targets {
                 protocols: Vec::new(),
                 fallback_protocol: None,
                 http: HttpSettings::default(),
+                metric_relabelling: Default::default(),
                 limits: ScrapeLimits::default(),
             }),
             interval,

@@ -3,6 +3,7 @@
 //! Most lines of a body are of no interest and most of the others were there last time, so a series is looked up by
 //! its text and its labels are built once. What a body no longer has is forgotten with the next success.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -11,6 +12,10 @@ use crate::catalogue::Catalogue;
 use crate::discovery::{ScrapeLimits, Target};
 use crate::exposition::RawSample;
 use crate::labels::Labels;
+use crate::relabel::{METRIC_NAME, Relabelling};
+
+/// Series of one target that are remembered, watched or not.
+const MAX_REMEMBERED: usize = 100_000;
 
 /// The series of one target that are watched.
 pub(super) struct Watched {
@@ -26,7 +31,8 @@ pub(super) struct Watched {
 type Series = (Arc<str>, Labels);
 
 pub(super) struct Known {
-    series: Series,
+    /// `None` where the job's relabelling leaves nothing that is watched.
+    series: Option<Series>,
     /// The last scrape that had it.
     scrape: u64,
 }
@@ -66,16 +72,29 @@ impl Watched {
         samples: &mut Vec<Sample>,
         notes: &mut Notes,
     ) -> Result<(), ScrapeError> {
-        if !self.catalogue.knows(&raw.name()) {
+        let rules = &self.target.settings.metric_relabelling;
+        if !rules.may_rename() && !self.catalogue.knows(&raw.name()) {
             return Ok(());
         }
-        let known = self.known.get_mut(raw.series);
-        let series = match &known {
+        let relabels = !rules.is_empty();
+        let series = match self.known.get_mut(raw.series) {
+            Some(known) if known.series.is_none() => {
+                known.scrape = self.scrape;
+                return Ok(());
+            }
             Some(known) => known.series.clone(),
-            None => match self.series(raw)? {
-                Some(series) => series,
-                None => return Ok(()),
-            },
+            None => self.series(raw)?,
+        };
+        let Some(series) = series else {
+            // Rules are not applied again to what they leave unwatched, as far as there is room to remember it.
+            if relabels && self.known.len() < MAX_REMEMBERED {
+                let known = Known {
+                    series: None,
+                    scrape: self.scrape,
+                };
+                self.known.insert(raw.series.into(), known);
+            }
+            return Ok(());
         };
         if self.seen.contains(&series) {
             notes.duplicates += 1;
@@ -90,7 +109,7 @@ impl Watched {
             Some(known) => known.scrape = self.scrape,
             None => {
                 let known = Known {
-                    series: series.clone(),
+                    series: Some(series.clone()),
                     scrape: self.scrape,
                 };
                 self.known.insert(raw.series.into(), known);
@@ -109,14 +128,33 @@ impl Watched {
 
     /// The series as it is called here; `None` where its labels make it uninteresting.
     fn series(&self, raw: &RawSample<'_>) -> Result<Option<Series>, ScrapeError> {
-        let labels = merge(raw, &self.target.labels, self.target.settings.honor_labels);
-        let name = raw.name();
-        check_limits(&name, &labels, &self.target.settings.limits)?;
+        let settings = &self.target.settings;
+        let mut labels = merge(raw, &self.target.labels, settings.honor_labels);
+        let mut name = raw.name();
+        if !settings.metric_relabelling.is_empty() {
+            let Some(relabelled) = relabelled(&name, &labels, &settings.metric_relabelling) else {
+                return Ok(None);
+            };
+            name = Cow::Owned(relabelled.0);
+            labels = relabelled.1;
+            if !self.catalogue.knows(&name) {
+                return Ok(None);
+            }
+        }
+        check_limits(&name, &labels, &settings.limits)?;
         Ok(self
             .catalogue
             .role(&name, &labels)
             .map(|_| (Arc::from(name), labels)))
     }
+}
+
+/// Name and labels after the job's `metric_relabel_configs`; `None` where they drop the sample, or its name. Labels that
+/// begin with `__` end here.
+fn relabelled(name: &str, labels: &Labels, rules: &Relabelling) -> Option<(String, Labels)> {
+    let relabelled = rules.apply(&labels.with(METRIC_NAME, name))?;
+    let name = relabelled.get(METRIC_NAME)?.to_owned();
+    Some((name, relabelled.retain(|label| !label.starts_with("__"))))
 }
 
 /// The labels of a series and of its target. Where both have one of the same name, the target's wins and the other

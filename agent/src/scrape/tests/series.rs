@@ -163,3 +163,30 @@ async fn what_is_known_is_what_the_last_whole_body_had() {
         assert_eq!(watched.known.len(), known);
     }
 }
+
+#[tokio::test]
+async fn samples_are_relabelled_before_they_are_watched() {
+    let body =
+        "process_open_fds 3\ngo_goroutines{a=\"x\"} 1\nlegacy_threads{pool=\"p\"} 7\nother 1\n";
+    let rules = "metric_relabel_configs: [{source_labels: [__name__], regex: go_.*, action: drop}, \
+                 {source_labels: [__name__], regex: legacy_threads, target_label: __name__, replacement: go_goroutines}, \
+                 {source_labels: [pool], target_label: kind}, {regex: pool, action: labeldrop}, {target_label: __tmp, replacement: x}]";
+    check(
+        rules,
+        body,
+        expect![[r#"
+            process_open_fds{instance="i",job="j"} 3
+            go_goroutines{instance="i",job="j",kind="p"} 7
+        "#]],
+    )
+    .await;
+    // Two that become one: the first wins.
+    check(
+        "metric_relabel_configs: [{regex: a, action: labeldrop}]",
+        "go_goroutines{a=\"1\"} 1\ngo_goroutines{a=\"2\"} 2\n",
+        expect![[r#"
+            go_goroutines{instance="i",job="j"} 1
+        "#]],
+    )
+    .await;
+}
