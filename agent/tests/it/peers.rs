@@ -18,6 +18,7 @@ mod kills;
 mod load;
 mod process;
 mod receiver;
+mod relabelling;
 mod stand;
 mod stores;
 mod strangers;
