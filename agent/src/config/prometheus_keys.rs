@@ -80,10 +80,7 @@ pub(super) const JOB: &[(&str, &str)] = &[
 pub(super) const ALERTMANAGER: &[(&str, &str)] = &[
     ("azure_sd_configs", NOT_YET),
     ("consul_sd_configs", NOT_YET),
-    ("dns_sd_configs", NOT_YET),
     ("ec2_sd_configs", NOT_YET),
-    ("http_sd_configs", NOT_YET),
-    ("kubernetes_sd_configs", NOT_YET),
     ("sigv4", NOT_YET),
 ];
 
