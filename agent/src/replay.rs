@@ -188,6 +188,14 @@ impl Player {
         }
     }
 
+    /// Evaluates so often from the next evaluation on.
+    pub(crate) fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+        if let Some(last) = self.last.filter(|_| self.due.is_some()) {
+            self.due = Some(at_or_after(last, interval));
+        }
+    }
+
     /// What it has found, to go on with in the present.
     pub(crate) fn into_parts(self) -> (Engine, Targets) {
         (self.engine, self.targets)

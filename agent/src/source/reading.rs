@@ -39,6 +39,11 @@ const LONGEST_OFFSET: Duration = Duration::from_secs(10);
 /// After a history that failed it is asked for again.
 const HISTORY_PAUSE: Duration = Duration::from_secs(15);
 
+/// What of a history is older than this is evaluated once an hour only: what leaked then and still does shows as well,
+/// and twenty thousand series over two weeks are read in the time that a start may take.
+const RECENT: Duration = Duration::from_secs(2 * 86_400);
+const SELDOM: Duration = Duration::from_secs(3600);
+
 /// Something about a source.
 #[derive(Debug)]
 pub(crate) struct News {
@@ -241,7 +246,9 @@ impl Reading {
                 .map(|(_, own)| (&*own.name, &own.labels)),
         );
         let mut config = Config::clone(&self.config);
-        config.global.evaluation_interval = self.interval().max(step);
+        let often = self.interval().max(step);
+        config.global.evaluation_interval = often.max(SELDOM);
+        let mut is_recent = false;
         let expected = Expected {
             watched_series: judged_series(&listing.table, &config.catalogue()),
             interval: step,
@@ -266,6 +273,10 @@ impl Reading {
             }
             for slice in &stretch.slices {
                 past.samples += slice.samples.len() as u64;
+                if !is_recent && to - slice.at <= RECENT.as_secs_f64() {
+                    is_recent = true;
+                    player.set_interval(often);
+                }
                 // What fires in the past is nobody's business any more.
                 player.play(&listing.table, slice);
                 tokio::task::yield_now().await;
