@@ -213,3 +213,13 @@ fn a_replay_tells_what_is_wrong_with_its_store_as_an_audit_does() {
         );
     }
 }
+
+#[test]
+fn the_packaged_configuration_has_no_mistakes() {
+    let packaged = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/packaging/kubernetes/agent.yml"
+    );
+    let checked = agent(&["check", "--config", packaged]);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+}

@@ -9,9 +9,9 @@
 //! - [`protection`]: what is in force on a listener; connections and requests pass through it
 //! - [`connection`]: a connection with or without TLS, from its first byte on
 //! - [`settings`]: what a file says
-//! - [`tls`]: whom the listener shows itself as, and whom it asks for a certificate
-//! - [`users`]: names and passwords
-//! - [`watched`]: files, and whether they have changed
+//! - `tls`: whom the listener shows itself as, and whom it asks for a certificate
+//! - `users`: names and passwords
+//! - `watched`: files, and whether they have changed
 
 pub mod connection;
 pub mod protection;
