@@ -29,7 +29,7 @@ use crate::scrape::Scraper;
 use crate::source::{SourceError, Sources};
 use crate::state::{SetAside, StateError, Store};
 use crate::web;
-use crate::witness::{Witness, WitnessError};
+use crate::witness::Witness;
 use event_loop::EventLoop;
 pub(crate) use reader::{Reader, Seen};
 pub(crate) use reload::Reloader;
@@ -62,9 +62,6 @@ pub enum StartError {
     /// A source cannot be asked.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// No HTTP client can be made for evidence.
-    #[error(transparent)]
-    Witness(#[from] WitnessError),
 }
 
 /// Starts agents.
@@ -128,7 +125,7 @@ impl Agent {
         let shutdown = CancellationToken::new();
         let account = ledger.account::<ServiceTaskOutcome>(Labels::new());
         let event_loop = EventLoop {
-            witness: Witness::new()?,
+            witness: Witness::new(),
             asked: resource_ledger::TaskSet::new(),
             asking: account.clone(),
             known_alerts: Default::default(),

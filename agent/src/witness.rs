@@ -1,8 +1,8 @@
 //! Asks a leaking target where it leaks: once, on conviction, and only where its job opted in.
 //!
 //! The target is not trusted: the answer is bounded in bytes and time, redirects are not followed (they could point
-//! the agent at another host), no credentials are sent, and what comes back is condensed to a few places before
-//! anybody keeps it. An answer that cannot be used costs the alert a line of text and nothing else. What to ask and
+//! the agent at another host), and what comes back is condensed to a few places before anybody keeps it. It is asked
+//! as it is scraped: by the scheme, the TLS and the credentials of its job. An answer that cannot be used costs the alert a line of text and nothing else. What to ask and
 //! how often is the engine's decision ([`EvidenceRequest`]); this module only carries it out.
 
 mod goroutines;
@@ -10,12 +10,14 @@ mod places;
 
 use std::time::Duration;
 
+use reqwest::Url;
 use serde::de::DeserializeOwned;
 
 use crate::clock;
 use crate::diagnosis::Cause;
-use crate::discovery::EvidenceKind;
+use crate::discovery::{EvidenceKind, Target};
 use crate::engine::{EvidenceRequest, Question};
+use crate::http_client::{HttpClient, HttpError, HttpRequest, HttpSettings, innermost};
 use crate::incident::Place;
 use goroutines::Profile;
 use places::{Closed, Open, Scope, Tasks};
@@ -44,7 +46,7 @@ pub enum WitnessError {
         /// What was asked.
         path: &'static str,
         /// Why.
-        source: reqwest::Error,
+        source: HttpError,
     },
     /// It answered, but not with what was asked for.
     #[error("{path} answered with status {status}")]
@@ -80,9 +82,6 @@ pub enum WitnessError {
     /// The target answered in order, and nothing it lists leaks.
     #[error("the target lists nothing that leaks")]
     NothingLeaks,
-    /// The client itself cannot be made.
-    #[error("no HTTP client")]
-    NoClient(#[source] reqwest::Error),
 }
 
 /// What a target said.
@@ -97,27 +96,16 @@ pub struct Testimony {
 /// Asks targets. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Witness {
-    client: reqwest::Client,
     /// How long one question may take.
     patience: Duration,
 }
 
 impl Witness {
-    /// One without cookies, credentials, proxies or redirects.
-    ///
-    /// # Errors
-    /// [`WitnessError::NoClient`].
-    pub fn new() -> Result<Self, WitnessError> {
-        let client = crate::http_client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .pool_max_idle_per_host(0)
-            .build()
-            .map_err(WitnessError::NoClient)?;
-        Ok(Self {
-            client,
+    /// One that knows no target yet.
+    pub fn new() -> Self {
+        Self {
             patience: ANSWER_TIMEOUT,
-        })
+        }
     }
 
     /// Where it leaks.
@@ -125,25 +113,21 @@ impl Witness {
     /// # Errors
     /// Why that is not known; where several answers were asked for and one of them served, none.
     pub async fn ask(&self, request: &EvidenceRequest) -> Result<Testimony, WitnessError> {
-        let address = request
-            .target
-            .evidence_address
-            .as_deref()
-            .ok_or(WitnessError::NoAddress)?;
+        let door = &Door::of(&request.target).ok_or(WitnessError::NoAddress)?;
         let scope = Scope {
             upstream: request.upstream.as_deref(),
             route: request.route.as_deref(),
         };
         let places = match request.question {
-            Question::Goroutines => return self.ask_goroutines(address).await,
-            Question::Held => self.ask_held(address, request, scope).await,
+            Question::Goroutines => return self.ask_goroutines(door).await,
+            Question::Held => self.ask_held(door, request, scope).await,
             Question::Closed => {
                 let closed: Closed = self
-                    .fetch_json(address, "/debug/closed", &[("resource", "response_body")])
+                    .fetch_json(door, "/debug/closed", &[("resource", "response_body")])
                     .await?;
                 some(places::of_closed(&closed, scope))
             }
-            Question::Tasks => some(self.ask_tasks(address).await?),
+            Question::Tasks => some(self.ask_tasks(door).await?),
         };
         Ok(Testimony {
             places: places?,
@@ -152,9 +136,9 @@ impl Witness {
     }
 
     /// Those that Go itself knows to be leaked, where it offers that and there are any; else where all of them stand.
-    async fn ask_goroutines(&self, address: &str) -> Result<Testimony, WitnessError> {
+    async fn ask_goroutines(&self, door: &Door) -> Result<Testimony, WitnessError> {
         let of = |path| async move {
-            let body = self.fetch(address, path, &[("debug", "1")]).await?;
+            let body = self.fetch(door, path, &[("debug", "1")]).await?;
             let text = String::from_utf8_lossy(&body);
             let profile = Profile::parse(&text).ok_or(WitnessError::NoProfile { path })?;
             Ok::<_, WitnessError>(Testimony {
@@ -171,16 +155,14 @@ impl Witness {
 
     async fn ask_held(
         &self,
-        address: &str,
+        door: &Door,
         request: &EvidenceRequest,
         scope: Scope<'_>,
     ) -> Result<Vec<Place>, WitnessError> {
         let resource = request.resource.as_deref();
         let mut query = vec![("order", "age"), ("limit", MAX_ENTRIES)];
         query.extend(resource.map(|resource| ("resource", resource)));
-        let open = self
-            .fetch_json::<Open>(address, "/debug/open", &query)
-            .await;
+        let open = self.fetch_json::<Open>(door, "/debug/open", &query).await;
         let mut found = open
             .as_ref()
             .map(|open| places::of_open(open, scope))
@@ -188,7 +170,7 @@ impl Witness {
         if resource == Some("fan_out_task")
             && request.target.evidence.contains(&EvidenceKind::Tasks)
         {
-            let tasks = self.ask_tasks(address).await.unwrap_or_default();
+            let tasks = self.ask_tasks(door).await.unwrap_or_default();
             found.extend(places::beside(&found, tasks));
         }
         match open {
@@ -197,49 +179,44 @@ impl Witness {
         }
     }
 
-    async fn ask_tasks(&self, address: &str) -> Result<Vec<Place>, WitnessError> {
-        let tasks: Tasks = self.fetch_json(address, "/debug/tasks", &[]).await?;
+    async fn ask_tasks(&self, door: &Door) -> Result<Vec<Place>, WitnessError> {
+        let tasks: Tasks = self.fetch_json(door, "/debug/tasks", &[]).await?;
         Ok(places::of_tasks(&tasks))
     }
 
     async fn fetch_json<Answer: DeserializeOwned>(
         &self,
-        address: &str,
+        door: &Door,
         path: &'static str,
         query: &[(&str, &str)],
     ) -> Result<Answer, WitnessError> {
-        let body = self.fetch(address, path, query).await?;
+        let body = self.fetch(door, path, query).await?;
         serde_json::from_slice(&body).map_err(|source| WitnessError::Unreadable { path, source })
     }
 
     async fn fetch(
         &self,
-        address: &str,
+        door: &Door,
         path: &'static str,
         query: &[(&str, &str)],
     ) -> Result<Vec<u8>, WitnessError> {
         let patience = self.patience;
-        clock::timeout(patience, self.read(address, path, query))
+        clock::timeout(patience, self.read(door, path, query))
             .await
             .map_err(|_| WitnessError::TimedOut { path, patience })?
     }
 
     async fn read(
         &self,
-        address: &str,
+        door: &Door,
         path: &'static str,
         query: &[(&str, &str)],
     ) -> Result<Vec<u8>, WitnessError> {
-        let unreachable = |error: reqwest::Error| WitnessError::Unreachable {
-            path,
-            // The address may hold credentials, and whoever reads the incident knows the target.
-            source: error.without_url(),
-        };
-        let request = self
-            .client
-            .get(format!("http://{address}{path}"))
-            .query(query);
-        let mut response = request.send().await.map_err(unreachable)?;
+        let unreachable = |source: HttpError| WitnessError::Unreachable { path, source };
+        let url = Url::parse_with_params(&format!("{}{path}", door.base), query)
+            .map_err(|error| unreachable(HttpError::NoConnection(error.to_string())))?;
+        let sent = door.client.send(HttpRequest::get(url)).await;
+        let mut response = sent.map_err(unreachable)?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(WitnessError::Status {
                 path,
@@ -247,13 +224,48 @@ impl Witness {
             });
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| unreachable(HttpError::Broken(innermost(&error))))?
+        {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(WitnessError::TooLarge { path });
             }
             body.extend_from_slice(&chunk);
         }
         Ok(body)
+    }
+}
+
+impl Default for Witness {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where a target is asked, and how.
+struct Door {
+    client: HttpClient,
+    /// Scheme and address.
+    base: String,
+}
+
+impl Door {
+    fn of(target: &Target) -> Option<Self> {
+        let address = target.evidence_address.as_deref()?;
+        let scheme = match target.url.starts_with("https:") {
+            true => "https",
+            false => "http",
+        };
+        let settings = HttpSettings {
+            follow_redirects: false,
+            ..target.settings.http.clone()
+        };
+        Some(Self {
+            client: HttpClient::new(settings, 0),
+            base: format!("{scheme}://{address}"),
+        })
     }
 }
 
