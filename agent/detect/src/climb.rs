@@ -6,12 +6,10 @@
 //! autoregression whose coefficient, estimated from few rows, is first corrected for its bias. Where there are enough
 //! rows before the onset, noise and correlation are theirs alone: a leak's own unevenness is no noise.
 
-mod bend;
 mod fit;
 mod rising;
 mod steps;
 
-pub(crate) use crate::climb::bend::Bend;
 use crate::climb::fit::{Basis, LineFit};
 use crate::statistics::{Column, ROWS, student_tail};
 use crate::window::{Window, mean_of};
@@ -48,9 +46,8 @@ pub(crate) enum Axis {
 /// A rising stretch at the end of a window.
 #[derive(Debug, Clone)]
 pub(crate) struct Climb {
-    /// First row of the climb, and what it grows with.
+    /// First row of the climb.
     pub(crate) onset: usize,
-    axis: Axis,
     /// Per second, with its standard error.
     pub(crate) slope: f64,
     pub(crate) error: f64,
@@ -177,7 +174,6 @@ impl Climb {
         );
         (slope.is_finite() && error.is_finite() && error > 0.0).then_some(Self {
             onset,
-            axis,
             slope,
             error,
             freedom: noise.freedom,
@@ -223,16 +219,6 @@ impl Climb {
         } else {
             f64::INFINITY
         }
-    }
-
-    /// How the climb bends from one of its rows on: see [`Bend`].
-    pub(crate) fn bend(&self, window: &Window, from: usize, quantum: f64) -> Option<Bend> {
-        let along = axis_of(window, self.axis);
-        Bend::of(
-            &along[from..self.rows],
-            &self.mean[from..self.rows],
-            quantum,
-        )
     }
 
     /// The largest part of the climb that lies within two rows.

@@ -8,7 +8,6 @@
 mod findings;
 mod shape;
 mod still;
-mod tooth;
 
 use std::ops::Range;
 
@@ -32,10 +31,6 @@ const UNLOADED_TIMES_HIGHEST: f64 = 5.0;
 const UNLOADED_TIMES_LEVEL: f64 = 2.0;
 const UNLOADED_SECONDS: std::ops::RangeInclusive<f64> = 3600.0..=10_800.0;
 
-/// A climb of fewer standard errors is asked for so many times the floors.
-const STRAIGHT_ERRORS: f64 = 12.0;
-pub(crate) const UNEVEN_FLOORS: f64 = 2.0;
-
 /// A slow upstream holds at most the requests of so many seconds.
 const UPSTREAM_SECONDS: f64 = 60.0;
 
@@ -55,10 +50,8 @@ const YOUNG_COUNT_SECONDS: f64 = 1800.0;
 const YOUNG_BYTES_SECONDS: f64 = 86_400.0;
 const QUIET_SHARE: f64 = 0.2;
 const QUIET_SECONDS: f64 = 1800.0;
-/// After so many higher and higher floors of a collector it is young no longer than so: what they leave to a rarer, greater
-/// collection may take that long to show.
+/// So many higher and higher floors of a collector are no start any more.
 const YOUNG_FLOORS: usize = 8;
-const YOUNG_COLLECTED_SECONDS: f64 = 3600.0;
 
 /// Rows before the climb that can show that it was quiet.
 const QUIET_ROWS: usize = 6;
@@ -112,7 +105,10 @@ impl Case<'_> {
             t: climb.t(),
             chance: climb.chance(),
             level_per_test: self.level_per_test,
-            floor: self.floor(),
+            floor: self
+                .settings
+                .absolute_floor
+                .max(self.settings.relative_floor * self.base()),
             loaded: window.loaded,
             now: mean_of(&window.low[newest.clone()]),
             seconds: climb.seconds,
@@ -125,7 +121,6 @@ impl Case<'_> {
             Self::load,
             Self::shape,
             Self::earlier_high,
-            Self::tooth,
             Self::slow_upstream,
             Self::young,
             Self::steps,
@@ -134,17 +129,6 @@ impl Case<'_> {
             .iter()
             .find_map(|explanation| explanation(self, &mut findings));
         (findings, standing)
-    }
-
-    /// The rise that is asked for: the floors, and more where the climb does not stand so far above its own unevenness
-    /// that nothing but a line is like it.
-    fn floor(&self) -> f64 {
-        let floor = self.settings.floor_above(self.base());
-        if self.climb.t() >= STRAIGHT_ERRORS {
-            floor
-        } else {
-            UNEVEN_FLOORS * floor
-        }
     }
 
     /// The lower envelope before the climb.
@@ -307,13 +291,9 @@ impl Case<'_> {
         let mut highest: Option<f64> = None;
         // Where only floors are looked at, a bucket must be as long as a cycle to have one.
         let least_seconds = self.window.cycle_seconds.unwrap_or(0.0);
-        let all = !self.window.loaded || !self.settings.integer;
         let scales = (self.scale..SCALES)
             .filter(|scale| self.memory.bucket_seconds(*scale) >= least_seconds);
         for scale in scales {
-            if all && let Some(earlier) = self.memory.highest_before(scale, onset) {
-                highest = Some(highest.map_or(earlier, |highest| highest.max(earlier)));
-            }
             let seconds = self.memory.bucket_seconds(scale);
             let before = self
                 .memory
@@ -358,11 +338,7 @@ impl Case<'_> {
         let beyond = findings.steep && findings.unexplained >= STEEP_UNTRIED_RISE;
         let collected = self.window.cycle_seconds.is_some()
             && self.window.rows - self.climb.onset >= YOUNG_FLOORS;
-        let young = if collected {
-            YOUNG_COLLECTED_SECONDS
-        } else {
-            young
-        };
+        let young = if collected { 0.0 } else { young };
         (findings.seconds < young && !beyond && !self.past.charged).then_some(starting)
     }
 

@@ -127,7 +127,6 @@ impl LevelDetector {
             load_seconds,
         });
         for scale in 0..closed {
-            self.memory.note_oldest(scale, self.since);
             self.test(scale);
         }
     }
@@ -233,7 +232,6 @@ impl LevelDetector {
             self.note_life();
         }
         self.first = None;
-        self.memory.forget_highest();
         self.samples = 0;
         self.load = None;
         self.passes = [0; SCALES];
@@ -277,7 +275,6 @@ impl LevelDetector {
             if conviction.follow(&self.memory, scale, self.since, &self.settings) {
                 self.state = State::Watching(None);
                 self.since = self.memory.end(0);
-                self.memory.forget_highest();
             }
             return;
         }
@@ -313,7 +310,7 @@ impl LevelDetector {
                 &self.memory,
                 scale,
                 self.since,
-                0.5 * self.settings.absolute_floor,
+                0.25 * self.settings.absolute_floor,
             );
         if !rises && !floors_rise {
             return None;
@@ -336,7 +333,7 @@ impl LevelDetector {
         window: &mut Window,
         scale: usize,
     ) -> Option<(Suspicion, Option<Conviction>)> {
-        let least = 0.6 * self.settings.absolute_floor;
+        let least = 0.5 * self.settings.absolute_floor;
         if !window.is_new_high(least) {
             return None;
         }
@@ -345,7 +342,7 @@ impl LevelDetector {
     }
 
     fn judge(&self, window: &Window, scale: usize) -> Option<(Suspicion, Option<Conviction>)> {
-        let least = 0.6 * self.settings.absolute_floor;
+        let least = 0.5 * self.settings.absolute_floor;
         let climb =
             Climb::find(window, self.settings.quantum()).filter(|climb| climb.rise() > least)?;
         let past = Past {

@@ -66,8 +66,8 @@ pub(crate) struct Memory {
     /// Number of the finest bucket that is filling.
     number: i64,
     rings: [Ring; SCALES],
-    /// The first samples, until they have set the pace.
-    pace: Vec<Sample>,
+    pace: [Sample; PACE_SAMPLES],
+    paced: u8,
 }
 
 impl Memory {
@@ -76,7 +76,13 @@ impl Memory {
         bucket_millis: 0,
         number: 0,
         rings: [Ring::EMPTY; SCALES],
-        pace: Vec::new(),
+        pace: [Sample {
+            at: Timestamp::from_millis(0),
+            value: 0.0,
+            load: 0.0,
+            load_seconds: 0.0,
+        }; PACE_SAMPLES],
+        paced: 0,
     };
 
     /// Takes a sample later than all before, and says of how many scales, from the finest, it closed a bucket.
@@ -84,12 +90,13 @@ impl Memory {
         if self.bucket_millis > 0 {
             return self.take(&sample);
         }
-        self.pace.push(sample);
-        if self.pace.len() < PACE_SAMPLES {
+        self.pace[usize::from(self.paced)] = sample;
+        self.paced += 1;
+        if usize::from(self.paced) < PACE_SAMPLES {
             return 0;
         }
         self.set_pace();
-        let pace = std::mem::take(&mut self.pace);
+        let pace = self.pace;
         pace.iter()
             .map(|sample| self.take(sample))
             .max()
@@ -179,31 +186,6 @@ impl Memory {
         })
     }
 
-    /// Takes the oldest bucket of a scale into its highest, where it began no earlier than `since`.
-    pub(crate) fn note_oldest(&mut self, scale: usize, since: Timestamp) {
-        if let Some((number, cell)) = self.rings[scale].oldest()
-            && self.begin(scale, number) >= since
-        {
-            let high = &mut self.rings[scale].high;
-            *high = high.max(cell.minimum as f32);
-        }
-    }
-
-    /// Forgets the highest of all scales.
-    pub(crate) fn forget_highest(&mut self) {
-        for ring in &mut self.rings {
-            ring.high = 0.0;
-        }
-    }
-
-    /// The highest minimum among the buckets of a scale that were noted, unless the oldest that is remembered began after
-    /// `onset`: then what was noted may be later than that.
-    pub(crate) fn highest_before(&self, scale: usize, onset: Timestamp) -> Option<f64> {
-        let ring = &self.rings[scale];
-        let (number, _) = ring.oldest()?;
-        (ring.high > 0.0 && self.begin(scale, number) <= onset).then_some(f64::from(ring.high))
-    }
-
     /// Where a scale hands over to the next coarser one, so that no time is left out or told twice: the given beginning
     /// of one of its buckets or, where that lies within a remembered coarser bucket that began no earlier than `since`,
     /// the end of that.
@@ -265,8 +247,8 @@ impl Memory {
         writer.time(self.origin);
         writer.u64(self.bucket_millis as u64);
         writer.u64(self.number as u64);
-        writer.u8(self.pace.len() as u8);
-        for sample in &self.pace {
+        writer.u8(self.paced);
+        for sample in &self.pace[..usize::from(self.paced)] {
             writer.time(sample.at);
             for number in [sample.value, sample.load, sample.load_seconds] {
                 writer.f64(number);
@@ -277,7 +259,7 @@ impl Memory {
         }
     }
 
-    pub(crate) fn read(reader: &mut Reader, version: u8) -> Result<Self, RestoreError> {
+    pub(crate) fn read(reader: &mut Reader) -> Result<Self, RestoreError> {
         let (origin, bucket_millis, number) =
             (reader.time()?, reader.u64()? as i64, reader.u64()? as i64);
         let mut memory = Self {
@@ -286,30 +268,25 @@ impl Memory {
             number,
             ..Self::EMPTY
         };
-        // Once the pace is set its samples are of no use; the first version kept them.
-        let told = if version == 1 { PACE_SAMPLES } else { 0 };
         let paced = reader.length(PACE_SAMPLES)?;
         let paces = 0..=MOST_BUCKET_MILLIS;
         if !paces.contains(&bucket_millis)
             || number < 0
-            || (bucket_millis > 0 && paced != told)
-            || (bucket_millis == 0 && paced == PACE_SAMPLES)
+            || (bucket_millis > 0) != (paced == PACE_SAMPLES)
         {
             return Err(reader.damaged());
         }
-        for _ in 0..paced {
-            memory.pace.push(Sample {
+        memory.paced = paced as u8;
+        for sample in &mut memory.pace[..paced] {
+            *sample = Sample {
                 at: reader.time()?,
                 value: reader.f64()?,
                 load: reader.f64()?,
                 load_seconds: reader.f64()?,
-            });
-        }
-        if bucket_millis > 0 {
-            memory.pace = Vec::new();
+            };
         }
         for (scale, ring) in memory.rings.iter_mut().enumerate() {
-            *ring = Ring::read(reader, version)?;
+            *ring = Ring::read(reader)?;
             if !(-1..=number >> (RATIO_BITS * scale as u32)).contains(&ring.next) {
                 return Err(reader.damaged());
             }

@@ -16,7 +16,6 @@ mod conviction;
 mod snapshots;
 
 use crate::budget::{SHARES, level_per_test};
-use crate::innocence::UNEVEN_FLOORS;
 use crate::level::LevelSettings;
 use crate::life::Life;
 use crate::memory::Bucket;
@@ -272,7 +271,11 @@ impl<'a> Comparison<'a> {
         } else {
             (UNLOADED_FLOORS, UNLOADED_TIMES)
         };
-        let floor = floors * UNEVEN_FLOORS * self.settings.floor_above(track.base);
+        let floor = floors
+            * self
+                .settings
+                .absolute_floor
+                .max(self.settings.relative_floor * track.base);
         let alike = self
             .differences
             .iter()

@@ -30,9 +30,6 @@ pub(super) use self::rollouts::Rollout;
 /// Share of the maximum at which descriptors count as used up, and below which they must fall to be used up again.
 const USED_UP: (f64, f64) = (0.95, 0.8);
 
-/// A level that grew by so many times its floors before a death may be its cause.
-const GROWN_FLOORS: f64 = 2.0;
-
 /// Longer than this without a sample, in seconds and in intervals, and it is a gap.
 const GAP: (f64, f64) = (300.0, 5.0);
 
@@ -394,10 +391,7 @@ impl Traced {
         let mut seen = 0;
         for level in &self.levels {
             let Some(trail) = &level.trail else { continue };
-            match trail.course(
-                GROWN_FLOORS * level.spec.absolute_floor,
-                GROWN_FLOORS * level.spec.relative_floor,
-            ) {
+            match trail.course(level.spec.absolute_floor, level.spec.relative_floor) {
                 Course::Grew(growth) => {
                     seen += 1;
                     grown.push(Grown {

@@ -270,7 +270,7 @@ mod tests {
                 "{head}"
             );
         }
-        let jvm = "jvm_memory_bytes_used {area: heap | nonheap}: bytes, from 8 MiB and 5 % on, limit jvm_memory_bytes_max";
+        let jvm = "jvm_memory_bytes_used {area: heap | nonheap}: bytes, from 16 MiB and 10 % on, limit jvm_memory_bytes_max";
         assert!(text.contains(jvm), "{text}");
     }
 }

@@ -16,12 +16,6 @@ const SMOOTH_JUMP: f32 = 0.25;
 const LEAST_SHARES_OF_SMOOTH: [f32; 2] = [0.28, 0.44];
 const LEAST_SHARES_OF_UNEVEN: [f32; 2] = [0.1, 0.36];
 
-/// It fills up when it slows down, surely by so many standard errors, to less than this share of its slope at first.
-const BEND_ERRORS: f64 = 3.0;
-const BENT_SLOPE: f64 = 0.75;
-/// Where the onset is, is not sure: the bend is looked for from so many starts, in the first half of the climb.
-const BEND_STARTS: usize = 6;
-
 /// It has stopped when it pauses for so many times its longest pause before.
 const LONGEST_PAUSE: f64 = 1.5;
 
@@ -80,22 +74,11 @@ impl Case<'_> {
         } else if mean[2] < least_newest
             || mean[2] + 0.5 * mean[1] < least_late
             || self.climb.share_of_longest_pause(self.window) > LONGEST_PAUSE
-            || self.slows_down()
         {
             Some(Standing::Filling)
         } else {
             (findings.least_low_share < LEAST_LOW_SHARE).then_some(Standing::Burst)
         }
-    }
-
-    /// Whether it surely bends as what fills up does.
-    fn slows_down(&self) -> bool {
-        let rows = self.window.rows - self.climb.onset;
-        (0..=BEND_STARTS / 2).any(|part| {
-            let from = self.climb.onset + part * rows / BEND_STARTS;
-            let bend = self.climb.bend(self.window, from, self.settings.quantum());
-            bend.is_some_and(|bend| bend.errors > BEND_ERRORS && bend.end_slope < BENT_SLOPE)
-        })
     }
 
     /// Whether a few steps tell it better than a climb does. The dearest test, and so the last.

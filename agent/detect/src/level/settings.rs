@@ -5,7 +5,7 @@ use crate::budget::Budget;
 /// What a level detector is told about its series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LevelSettings {
-    /// Growth below this is never a leak, in the series' unit; twice as much is asked for where the climb is uneven.
+    /// Growth below this is never a leak, in the series' unit.
     pub absolute_floor: f64,
     /// Growth below this share of the level before it is never a leak.
     pub relative_floor: f64,
@@ -17,20 +17,20 @@ pub struct LevelSettings {
 }
 
 impl LevelSettings {
-    /// Things that are counted: descriptors, threads, goroutines, connections, entries. At least 4 more and a twentieth.
+    /// Things that are counted: descriptors, threads, goroutines, connections, entries. At least 8 more and a tenth.
     pub fn count() -> Self {
         Self {
-            absolute_floor: 4.0,
-            relative_floor: 0.05,
+            absolute_floor: 8.0,
+            relative_floor: 0.1,
             integer: true,
             false_alerts_per_year: Budget::new(12.0, 64, 1).per_series_year(),
         }
     }
 
-    /// Bytes of memory. At least 8 MiB more and a twentieth.
+    /// Bytes of memory. At least 16 MiB more and a tenth.
     pub fn bytes() -> Self {
         Self {
-            absolute_floor: 8.0 * 1_048_576.0,
+            absolute_floor: 16.0 * 1_048_576.0,
             integer: false,
             ..Self::count()
         }
@@ -57,17 +57,12 @@ impl LevelSettings {
         }
     }
 
-    /// The least growth from a level that may be a leak.
-    pub(crate) fn floor_above(&self, level: f64) -> f64 {
-        self.absolute_floor.max(self.relative_floor * level)
-    }
-
     /// The smallest step of the series: noise is not taken for less.
     pub(crate) fn quantum(&self) -> f64 {
         if self.integer {
             1.0
         } else {
-            2e-3 * self.absolute_floor
+            1e-3 * self.absolute_floor
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::snapshot::{Reader, RestoreError, Writer};
 use crate::verdict::{Fit, Interval};
 
 const KIND: u8 = b'L';
-const VERSION: u8 = 2;
+const VERSION: u8 = 1;
 
 impl LevelDetector {
     /// The detector, its settings included, as versioned bytes.
@@ -57,7 +57,7 @@ impl LevelDetector {
     ///
     /// The bytes are of something else, of a later version, or damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, RestoreError> {
-        let (mut reader, version) = Reader::new(bytes, KIND, VERSION)?;
+        let (mut reader, _) = Reader::new(bytes, KIND, VERSION)?;
         let detector = Self {
             settings: LevelSettings {
                 absolute_floor: reader.f64()?,
@@ -65,7 +65,7 @@ impl LevelDetector {
                 integer: reader.bool()?,
                 false_alerts_per_year: reader.f64()?,
             },
-            memory: Memory::read(&mut reader, version)?,
+            memory: Memory::read(&mut reader)?,
             order: Order::read(&mut reader)?,
             load: reader.option(|reader| Ok((reader.time()?, reader.f64()?)))?,
             started: reader.option(Reader::time)?,

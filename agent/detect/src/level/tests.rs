@@ -194,16 +194,3 @@ fn check_standing(scenario: &Scenario, expected: &str) {
         other => panic!("growing was expected: {other:?}"),
     }
 }
-
-#[test]
-fn a_snapshot_of_the_first_version_is_read_and_written_anew() {
-    // Two hundred samples of a flat amount every 15 s, written before the highest of each scale were remembered.
-    let first = include_bytes!("tests/version-1.snapshot");
-    let mut detector = LevelDetector::restore(first).expect("a snapshot of the first version");
-    assert_eq!(detector.verdict(), Verdict::Healthy);
-    assert_eq!(detector.history().len(), 28);
-    let again = LevelDetector::restore(&detector.snapshot()).expect("its own snapshot");
-    assert_eq!(again, detector);
-    detector.observe(Timestamp::from_seconds(1_700_003_000.0), 1e8, Some(3e4));
-    assert_eq!(detector.verdict(), Verdict::Healthy);
-}

@@ -1,6 +1,5 @@
 //! The innocent explanations of a climb that the lives of a workload share, each with its own test.
 
-use crate::innocence::UNEVEN_FLOORS;
 use crate::level::LevelSettings;
 use crate::life::{LIFE_PARTS, Life};
 use crate::lives::LEAST_LIVES;
@@ -158,7 +157,10 @@ impl Case<'_> {
             chance: pool.chance(),
             level_per_test: self.level_per_test,
             rise: pool.slope * typical,
-            floor: UNEVEN_FLOORS * self.settings.floor_above(baseline),
+            floor: self
+                .settings
+                .absolute_floor
+                .max(self.settings.relative_floor * baseline),
             loaded: self.lives.iter().all(|life| life.is_loaded()),
             seconds: typical,
             longest_seconds: seconds[seconds.len() - 1],
@@ -338,7 +340,7 @@ impl Case<'_> {
             return (findings.total_seconds < LEAST_COUNT_TOTAL_SECONDS)
                 .then_some(Standing::WarmUp);
         }
-        let level = findings.floor / (UNEVEN_FLOORS * self.settings.relative_floor).max(1e-9);
+        let level = findings.floor / self.settings.relative_floor.max(1e-9);
         let steep = findings.rise >= STEEP_BYTES_SHARE * level
             && findings.lives as usize >= STEEP_BYTES_LIVES
             && findings.total_seconds >= LEAST_STEEP_TOTAL_SECONDS;

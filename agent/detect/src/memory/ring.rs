@@ -78,8 +78,6 @@ pub(super) struct Ring {
     /// Number of the bucket after the newest closed one; -1 before any.
     pub(super) next: i64,
     pub(super) open: Open,
-    /// Highest minimum of the buckets of this life that are the oldest or were; 0 where there was none.
-    pub(super) high: f32,
 }
 
 impl Ring {
@@ -91,7 +89,6 @@ impl Ring {
         samples: [0; BUCKETS],
         next: -1,
         open: Open::EMPTY,
-        high: 0.0,
     };
 
     /// Closes what has filled as bucket `number`; those passed over are empty.
@@ -132,13 +129,6 @@ impl Ring {
         ) = (minimum, mean, maximum, load);
     }
 
-    /// The oldest bucket by number, where there are as many as can be kept.
-    pub(super) fn oldest(&self) -> Option<(i64, Cell)> {
-        let number = self.next - BUCKETS as i64;
-        let cell = (number >= 0).then(|| self.cell(number)).flatten();
-        cell.map(|cell| (number, cell))
-    }
-
     /// Numbers of the buckets that may be remembered.
     pub(super) fn numbers(&self) -> std::ops::Range<i64> {
         let next = self.next.max(0);
@@ -159,7 +149,6 @@ impl Ring {
 
     pub(super) fn write(&self, writer: &mut Writer) {
         writer.u64(self.next as u64);
-        writer.f32(self.high);
         writer.option(
             (self.open.samples > 0).then_some(&self.open),
             |writer, open| {
@@ -185,14 +174,11 @@ impl Ring {
         }
     }
 
-    pub(super) fn read(reader: &mut Reader, version: u8) -> Result<Self, RestoreError> {
+    pub(super) fn read(reader: &mut Reader) -> Result<Self, RestoreError> {
         let mut ring = Self {
             next: reader.u64()? as i64,
             ..Self::EMPTY
         };
-        if version > 1 {
-            ring.high = reader.f32()?;
-        }
         let open = reader.option(|reader| {
             let (minimum, maximum, sum) = (reader.f64()?, reader.f64()?, reader.f64()?);
             Ok(Open {

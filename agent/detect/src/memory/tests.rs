@@ -144,33 +144,3 @@ fn large_levels_keep_their_precision_while_a_bucket_fills() {
     let (_, cell) = memory.closed(0).next().expect("a bucket");
     assert!((cell.mean - (8e9 + 1.5)).abs() < 512.0, "{}", cell.mean);
 }
-
-#[test]
-fn what_was_reached_is_remembered_beyond_the_buckets_of_a_scale_for_as_long_as_it_lasted() {
-    let mut memory = Memory::EMPTY;
-    let since = Timestamp::from_millis(START);
-    let peak = 400..440;
-    for index in 0..1200 {
-        let value = if peak.contains(&index) { 90.0 } else { 10.0 };
-        let closed = memory.push(sample(f64::from(index) * 5.0, value));
-        for scale in 0..closed {
-            memory.note_oldest(scale, since);
-        }
-    }
-    let end = memory.end(0);
-    // The peak lasted for 200 s: two whole buckets of 80 s, none of 320 s.
-    assert_eq!(memory.highest_before(0, end), Some(90.0));
-    assert_eq!(memory.highest_before(1, end), Some(90.0));
-    assert!(
-        memory
-            .highest_before(2, end)
-            .is_none_or(|highest| highest == 10.0)
-    );
-    assert_eq!(
-        memory.highest_before(0, since),
-        None,
-        "all of it may be later"
-    );
-    memory.forget_highest();
-    assert_eq!(memory.highest_before(0, end), None);
-}

@@ -58,7 +58,7 @@ impl Window {
             least_rows: LEAST_FLOORS,
             ..self.clone()
         };
-        let (mut top, mut fell_from, mut lowest) = (self.high[0], self.high[0], None::<usize>);
+        let (mut top, mut lowest) = (self.high[0], None::<usize>);
         for row in 1..self.rows {
             match lowest {
                 Some(floor) if self.low[row] < self.low[floor] => {
@@ -69,9 +69,9 @@ impl Window {
                 Some(floor) => {
                     // Where it began no higher than the first floor, the floor before was no higher than that.
                     if floors.rows == 0 && self.low[0] <= self.low[floor] {
-                        floors.keep(self, 0, fell_from);
+                        floors.keep(self, 0);
                     }
-                    floors.keep(self, floor, fell_from);
+                    floors.keep(self, floor);
                     lowest = None;
                     // Between two rows there may be a top of which only the rows' own highest tell.
                     top = if floor + 1 == row {
@@ -84,7 +84,6 @@ impl Window {
             }
             if top - self.low[row] >= fall {
                 lowest = Some(row);
-                fell_from = top;
                 top = 0.0;
             }
             top = top.max(self.high[row]);
@@ -99,14 +98,14 @@ impl Window {
         Some(floors)
     }
 
-    /// Takes over a row of another window as a floor, to which it fell from a top.
-    fn keep(&mut self, from: &Self, row: usize, top: f64) {
+    /// Takes over a row of another window as a floor.
+    fn keep(&mut self, from: &Self, row: usize) {
         let to = self.rows;
         self.time[to] = from.time[row];
         self.seconds[to] = from.seconds[row];
         self.low[to] = from.low[row];
         self.mean[to] = from.low[row];
-        self.high[to] = top;
+        self.high[to] = from.high[row];
         self.counts[to] = from.counts[row];
         self.load[to] = from.load[row];
         self.rows += 1;

@@ -292,34 +292,3 @@ fn a_floor_is_never_undercut() {
     scenario.settings.absolute_floor = f64::INFINITY;
     check(&scenario, "quiet");
 }
-
-#[test]
-fn a_tooth_that_takes_longer_under_less_load_is_none() {
-    // Each ends at 600 MiB, the last three after four times as long.
-    let teeth = "300+10x29 300+10x29 300+10x29 300+10x29 300+10x29 300+10x29 300+10x29 300+10x29 300+10x29 300+10x29 \
-                 300+10x29 300+10x29 300+10x29 300+10x29 300+2.5x119 300+2.5x119 300+1.2x240";
-    for interval in [15.0, 60.0, 300.0] {
-        check(
-            &mebibytes(interval, teeth).noise(1.0).load("100x900"),
-            "quiet",
-        );
-    }
-}
-
-#[test]
-fn what_fills_smoothly_is_found_out_before_it_is_full() {
-    // Sixty per cent of the way to 120 more, smoothly, after hours of quiet.
-    let lazy = "20x900 20+1x8 28+0.93x8 35+0.87x8 42+0.81x8 49+0.76x8 55+0.71x8 61+0.66x8 66+0.61x8 71+0.57x8 \
-                75+0.53x8 80+0.5x8 84+0.46x8 87+0.43x8 91+0.4x8 94+0.37x8 97+0.35x8";
-    check(&count(30.0, lazy).load("1000x1300"), "quiet");
-}
-
-#[test]
-fn a_straight_climb_is_asked_for_half_of_what_an_uneven_one_is() {
-    let six = count(30.0, "30x2000 30+0.01x600").load("100x2700");
-    check(&six, "leaks");
-    check(
-        &count(30.0, "30x2000 30+0.005x600").load("100x2700"),
-        "quiet",
-    );
-}
