@@ -346,7 +346,7 @@ def main():
         program = str(ROOT / "target" / "release" / "examples" / "page")
     PICTURES.mkdir(parents=True, exist_ok=True)
     hosts = []
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         chromium = Chromium(directory)
         try:
             with serving(program) as address, under_a_prefix(address) as prefixed:

@@ -146,7 +146,7 @@ impl Fleet {
             _ => self.now - 40.0 * 3600.0,
         };
         let running = (at - started).max(0.0);
-        let load = daily(at) * (1.0 + 0.05 * own.noise(at, 1));
+        let load = daily(at - self.now) * (1.0 + 0.05 * own.noise(at, 1));
         let mut list = vec![
             (
                 "process_start_time_seconds",
@@ -232,9 +232,9 @@ impl Instance {
     }
 }
 
-/// Load through a day: 0.2 at night to 1.
-fn daily(at: f64) -> f64 {
-    0.6 + 0.4 * (at / 86_400.0 * TAU).sin()
+/// Load through a day, 0.2 at night to 1; the page is looked at in a late evening, whatever the time is.
+fn daily(since_now: f64) -> f64 {
+    0.6 + 0.4 * ((since_now / 86_400.0 - 0.09) * TAU).sin()
 }
 
 /// What a ledger exposes that holds so many orphaned fan-out tasks.
