@@ -303,6 +303,10 @@ impl Inner {
 
 /// A builder for a client of somebody else's making. rustls wants to be told once who does its cryptography, or no
 /// client can be built.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where the choice is made"
+)]
 pub fn builder() -> reqwest::ClientBuilder {
     // The first who says it counts.
     let _ = rustls::crypto::ring::default_provider().install_default();

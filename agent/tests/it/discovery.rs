@@ -60,7 +60,7 @@ impl World {
         let config = Config::load(&path(directory.path(), "agent.yml"));
         let config = config.unwrap_or_else(|error| panic!("{error}"));
         let running = Agent::start(config).await.expect("the agent starts");
-        let client = reqwest::Client::builder().no_proxy().build();
+        let client = leak_agent::http_client::builder().no_proxy().build();
         let watcher = Watcher {
             running,
             client: client.expect("a client"),
