@@ -7,11 +7,10 @@ use clap::Parser as _;
 use leak_agent::agent::{Agent, Running};
 use leak_agent::audit::AuditError;
 use leak_agent::command::{
-    self, Action, CommandLine, LogFormat, ReplayOptions, SignalsError, SignalsOptions,
-    TestAlertOptions,
+    self, Action, CommandLine, LogFormat, ReplayOptions, SignalsOptions, TestAlertOptions,
 };
 use leak_agent::config::{Config, ConfigError};
-use leak_agent::notify::test_alert::{self, TestAlertError};
+use leak_agent::notify::test_alert;
 use leak_agent::replay::ReplayError;
 use leak_agent::shard::Shard;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -54,25 +53,22 @@ fn main() -> ExitCode {
             .is_some_and(ReplayError::is_usage)
         || error
             .downcast_ref::<AuditError>()
-            .is_some_and(AuditError::is_usage)
-        || matches!(
-            error.downcast_ref::<TestAlertError>(),
-            Some(TestAlertError::Config(_))
-        )
-        || matches!(
-            error.downcast_ref::<SignalsError>(),
-            Some(SignalsError::Config(_))
-        );
+            .is_some_and(AuditError::is_usage);
     ExitCode::from(if is_usage { USAGE } else { 1 })
 }
 
 fn signals(options: &SignalsOptions) -> anyhow::Result<()> {
-    print!("{}", command::signals(options)?);
+    let catalogue = Config::of_history(options.config.as_deref())?.catalogue();
+    print!(
+        "{}",
+        command::signals(&catalogue, options.exposition.as_deref())?
+    );
     Ok(())
 }
 
 fn test_alert(options: &TestAlertOptions) -> anyhow::Result<()> {
-    let tried = test_alert::run(options)?;
+    let config = Config::load(&options.config)?;
+    let tried = test_alert::run(&config, options.severity.into(), options.resolve)?;
     for own in &tried {
         println!("{}: {}", own.alertmanager, own.answer);
     }

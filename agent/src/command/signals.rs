@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::catalogue::{Catalogue, LevelSpec, Limit, Role};
-use crate::config::{Config, ConfigError};
 use crate::exposition::{Format, ParseError, Parser};
 use crate::labels::Labels;
 use crate::quantity::bytes;
@@ -28,9 +27,6 @@ pub struct SignalsOptions {
 /// Why there is nothing to show.
 #[derive(Debug, thiserror::Error)]
 pub enum SignalsError {
-    /// The configuration has mistakes.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
     /// The exposition cannot be read.
     #[error("{} cannot be read", path.display())]
     Read {
@@ -49,15 +45,14 @@ pub enum SignalsError {
     },
 }
 
-/// What is to be printed.
+/// What is to be printed: the catalogue, or what of it the exposition meets.
 ///
 /// # Errors
-/// The configuration or the exposition cannot be read.
-pub fn signals(options: &SignalsOptions) -> Result<String, SignalsError> {
-    let catalogue = Config::of_history(options.config.as_deref())?.catalogue();
-    match &options.exposition {
-        None => Ok(listed(&catalogue)),
-        Some(path) => Ok(met_text(&Met::read(&catalogue, path)?)),
+/// The exposition cannot be read.
+pub fn signals(catalogue: &Catalogue, exposition: Option<&Path>) -> Result<String, SignalsError> {
+    match exposition {
+        None => Ok(listed(catalogue)),
+        Some(path) => Ok(met_text(&Met::read(catalogue, path)?)),
     }
 }
 

@@ -9,8 +9,7 @@ use resource_ledger::{Ledger, Settings};
 
 use crate::alert::OutgoingAlert;
 use crate::clock;
-use crate::command::TestAlertOptions;
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::discovery::Discovery;
 use crate::http_client::HttpClient;
 use crate::labels::Labels;
@@ -107,33 +106,16 @@ pub fn alert(config: &Config, severity: Severity, is_over: bool, now: Timestamp)
     }
 }
 
-/// Sends the test that the command line asks for; what came of it at each Alertmanager of the configuration.
+/// Sends a test of this severity, or the end of one; what came of it at each Alertmanager of the configuration.
 ///
 /// # Errors
-/// Why there is no configuration, or no runtime.
-pub fn run(options: &TestAlertOptions) -> Result<Vec<Tried>, TestAlertError> {
-    let config = Config::load(&options.config)?;
+/// The system gives no runtime.
+pub fn run(config: &Config, severity: Severity, is_over: bool) -> std::io::Result<Vec<Tried>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let alert = alert(
-        &config,
-        options.severity.into(),
-        options.resolve,
-        clock::now(),
-    );
-    Ok(runtime.block_on(send(&config, &alert)))
-}
-
-/// Why no test was sent.
-#[derive(Debug, thiserror::Error)]
-pub enum TestAlertError {
-    /// There is no configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The system gives no runtime.
-    #[error("no runtime can be made")]
-    Runtime(#[from] std::io::Error),
+    let alert = alert(config, severity, is_over, clock::now());
+    Ok(runtime.block_on(send(config, &alert)))
 }
 
 /// Sends an alert once to every Alertmanager of the configuration, and waits for the answers.
