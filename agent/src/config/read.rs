@@ -241,13 +241,8 @@ fn limits(node: Option<&Node>, mut limits: Limits, mistakes: &mut Mistakes) -> L
         ("series", &mut limits.series),
         ("alerts", &mut limits.alerts),
     ] {
-        let Some(node) = fields.optional(key) else {
-            continue;
-        };
-        match node.parse("a whole number", mistakes) {
-            Some(0) => node.reject(mistakes, "must be more than zero"),
-            Some(number) => *limit = number,
-            None => {}
+        if let Some(number) = positive_count(fields.optional(key), mistakes) {
+            *limit = number;
         }
     }
     fields.finish(mistakes);
@@ -279,6 +274,17 @@ pub(super) fn positive_duration(node: Option<&Node>, mistakes: &mut Mistakes) ->
 pub(super) fn boolean(node: Option<&Node>, default: bool, mistakes: &mut Mistakes) -> bool {
     node.and_then(|node| node.boolean(mistakes))
         .unwrap_or(default)
+}
+
+/// An optional whole number above zero.
+pub(super) fn positive_count(node: Option<&Node>, mistakes: &mut Mistakes) -> Option<usize> {
+    let node = node?;
+    let number = node.parse("a whole number", mistakes)?;
+    if number == 0 {
+        node.reject(mistakes, "must be more than zero");
+        return None;
+    }
+    Some(number)
 }
 
 /// A number above zero.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use checked_yaml::{Fields, Mistakes, Node};
 
-use super::read::{http_url, items, positive_duration, text};
+use super::read::{http_url, items, positive_count, positive_duration, text};
 use super::{Source, jobs};
 use crate::http_client::HttpSettings;
 use crate::labels::is_label_name;
@@ -92,16 +92,16 @@ fn read(fields: &mut Fields<'_>, source: &mut Source, mistakes: &mut Mistakes) {
     if let Some(timeout) = positive_duration(fields.optional("timeout"), mistakes) {
         source.timeout = timeout;
     }
-    if let Some(node) = fields.optional("concurrency") {
-        match node.parse("a whole number", mistakes) {
-            Some(1..=MAX_CONCURRENCY) | None => {}
-            Some(_) => node.reject(
-                mistakes,
-                format!("is not from 1 to {MAX_CONCURRENCY}: a store serves others as well"),
-            ),
-        }
-        if let Some(number) = node.parse("a whole number", &mut Mistakes::new()) {
+    if let Some(node) = fields.optional("concurrency")
+        && let Some(number) = positive_count(Some(node), mistakes)
+    {
+        if number <= MAX_CONCURRENCY {
             source.concurrency = number;
+        } else {
+            node.reject(
+                mistakes,
+                format!("is more than {MAX_CONCURRENCY}: a store serves others as well"),
+            );
         }
     }
     limits(fields, source, mistakes);
@@ -112,13 +112,8 @@ fn limits(fields: &mut Fields<'_>, source: &mut Source, mistakes: &mut Mistakes)
         ("series_limit", &mut source.series_limit),
         ("sample_limit", &mut source.sample_limit),
     ] {
-        let Some(node) = fields.optional(key) else {
-            continue;
-        };
-        match node.parse("a whole number", mistakes) {
-            Some(0) => node.reject(mistakes, "must be more than zero"),
-            Some(number) => *limit = number,
-            None => {}
+        if let Some(number) = positive_count(fields.optional(key), mistakes) {
+            *limit = number;
         }
     }
     if let Some(node) = fields.optional("body_size_limit")

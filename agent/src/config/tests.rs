@@ -275,7 +275,7 @@ fn every_mistake_in_a_source_is_told() {
     expect![[r#"
         line 3: sources[0].match: is no selector such as '{cluster="eu-1",env!~"dev|test"}': a value stands in double quotes
         line 4: sources[0].step: is not in whole seconds
-        line 5: sources[0].concurrency: is not from 1 to 4: a store serves others as well
+        line 5: sources[0].concurrency: is more than 4: a store serves others as well
         line 6: sources[0].sample_limit: must be more than zero
         line 7: sources[0].query_offset: `-1s` is not a duration such as 250ms, 15s or 1h30m
         line 8: sources[0].body_size_limit: `big` is not a size such as 256MB
