@@ -7,9 +7,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::routing::post;
 use leak_agent::clock;
-use resource_ledger::{Labels, Ledger, ServiceTaskOutcome, Settings, Task};
+use resource_ledger::Task;
 use serde_json::Value;
-use tokio::net::TcpListener;
+
+use crate::loopback::serve;
 
 /// One message about one alert. Times in unix seconds.
 #[derive(Clone, Debug)]
@@ -37,18 +38,10 @@ pub(crate) struct FakeAlertmanager {
 impl FakeAlertmanager {
     pub(crate) async fn start() -> Self {
         let messages: Arc<Mutex<Vec<Message>>> = Arc::default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
         let router = axum::Router::new()
             .route("/api/v2/alerts", post(receive))
             .with_state(Arc::clone(&messages));
-        let ledger = Ledger::new(Settings::default());
-        let entry = ledger.account::<ServiceTaskOutcome>(Labels::new()).open();
-        let serving = ledger.spawn(entry, async move {
-            axum::serve(listener, router)
-                .await
-                .expect("serving on loopback");
-        });
+        let (address, serving) = serve(router).await;
         Self {
             address,
             messages,

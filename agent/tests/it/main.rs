@@ -11,6 +11,7 @@ mod http_client;
 mod interface;
 mod kills;
 mod life;
+mod loopback;
 mod pair;
 mod peers;
 mod protected;

@@ -9,9 +9,10 @@ use axum::response::Json;
 use axum::routing::get;
 use leak_agent::agent::{Agent, Running};
 use leak_agent::config::Config;
-use resource_ledger::{Labels, Ledger, ServiceTaskOutcome, Settings, Task};
+use resource_ledger::Task;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+
+use crate::loopback::serve;
 
 /// How long anything may take that a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,22 +27,14 @@ pub(crate) struct Target {
 impl Target {
     pub(crate) async fn exposing(text: &str) -> Self {
         let exposition = Arc::new(Mutex::new(text.to_owned()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
         let router = axum::Router::new()
             .route("/metrics", get(|State(text): State<Arc<Mutex<String>>>| async move { text.lock().expect("no poison").clone() }))
             .route("/debug/open", get(|| async { Json(open()) }))
             .route("/debug/tasks", get(|| async { Json(json!({ "total": 9, "places": [{ "site": "shop/src/drill.rs:190", "count": 9, "oldest_age_seconds": 4.0 }] })) }))
             .with_state(Arc::clone(&exposition));
-        let ledger = Ledger::new(Settings::default());
-        let entry = ledger.account::<ServiceTaskOutcome>(Labels::new()).open();
-        let serving = ledger.spawn(entry, async move {
-            axum::serve(listener, router)
-                .await
-                .expect("serving on loopback");
-        });
+        let (address, serving) = serve(router).await;
         Self {
-            address,
+            address: address.to_string(),
             exposition,
             _serving: serving,
         }

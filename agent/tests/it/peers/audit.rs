@@ -259,19 +259,8 @@ async fn start_prometheus(directory: &Path, begin: i64) -> (Process, String) {
         "{}",
         String::from_utf8_lossy(&filled.stderr)
     );
-    std::fs::write(directory.join("prometheus.yml"), "scrape_configs: []\n")
-        .expect("the configuration is written");
     let port = free_port();
-    let mut command = Command::new("prometheus");
-    command
-        .arg(format!(
-            "--config.file={}",
-            directory.join("prometheus.yml").display()
-        ))
-        .arg(format!("--storage.tsdb.path={}", data.display()))
-        .arg("--storage.tsdb.retention.time=100d")
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let process = Process::start("prometheus", directory, &mut command);
+    let process = Process::prometheus(directory, "scrape_configs: []\n", port);
     let url = format!("http://127.0.0.1:{port}");
     wait_for_200(&format!("{url}/-/ready")).await;
     (process, url)

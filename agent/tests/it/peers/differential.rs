@@ -10,7 +10,6 @@ mod reasons;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use leak_agent::scrape::Scrape;
@@ -60,17 +59,7 @@ fn start(directory: &Path, port: u16, rows: &[(usize, Case)], stage: &Stage) -> 
     for (index, case) in rows {
         text.push_str(&stage.job(*index, case));
     }
-    let file = directory.join("prometheus.yml");
-    std::fs::write(&file, text).expect("a file");
-    let mut command = Command::new("prometheus");
-    command
-        .arg(format!("--config.file={}", file.display()))
-        .arg(format!(
-            "--storage.tsdb.path={}",
-            directory.join("data").display()
-        ))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    Process::start("prometheus", directory, &mut command)
+    Process::prometheus(directory, &text, port)
 }
 
 struct Api {

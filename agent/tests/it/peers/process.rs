@@ -41,6 +41,39 @@ impl Process {
         }
     }
 
+    /// Debian's Prometheus at a port of loopback, with its data in `directory`, beside its configuration.
+    pub(crate) fn prometheus(directory: &Path, configuration: &str, port: u16) -> Process {
+        let file = directory.join("prometheus.yml");
+        std::fs::write(&file, configuration).expect("the configuration is written");
+        let mut command = Command::new("prometheus");
+        command
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                directory.join("prometheus").display()
+            ))
+            .arg("--storage.tsdb.retention.time=100d")
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        Self::start("prometheus", directory, &mut command)
+    }
+
+    /// Debian's Alertmanager at a port of loopback, with its data in `directory`, beside `alertmanager.yml`.
+    pub(crate) fn alertmanager(directory: &Path, port: u16) -> Process {
+        let mut command = Command::new("prometheus-alertmanager");
+        command
+            .arg(format!(
+                "--config.file={}",
+                directory.join("alertmanager.yml").display()
+            ))
+            .arg(format!(
+                "--storage.path={}",
+                directory.join("alertmanager").display()
+            ))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg("--cluster.listen-address=");
+        Self::start("alertmanager", directory, &mut command)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
 use leak_agent::agent::Agent;
 use leak_agent::config::Config;
@@ -113,17 +112,8 @@ async fn targets_are_those_of_prometheus() {
     };
     file("targets1.json", TARGETS);
     file("more.yml", MORE);
-    let configuration = file("prometheus.yml", JOBS);
     let port = free_port();
-    let mut command = Command::new("prometheus");
-    command
-        .arg(format!("--config.file={}", configuration.display()))
-        .arg(format!(
-            "--storage.tsdb.path={}",
-            directory.path().join("tsdb").display()
-        ))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let _prometheus = Process::start("prometheus", directory.path(), &mut command);
+    let _prometheus = Process::prometheus(directory.path(), JOBS, port);
     let state = directory.path().join("state");
     let own =
         format!("{JOBS}\nstorage: {{ path: {state:?} }}\nweb: {{ listen: \"127.0.0.1:0\" }}\n");

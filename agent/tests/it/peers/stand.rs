@@ -91,19 +91,7 @@ impl Stand {
 
     pub(crate) async fn start_alertmanager(&mut self) {
         let (directory, port) = (self.directory.path(), self.ports.alertmanager);
-        let mut command = Command::new("prometheus-alertmanager");
-        command
-            .arg(format!(
-                "--config.file={}",
-                directory.join("alertmanager.yml").display()
-            ))
-            .arg(format!(
-                "--storage.path={}",
-                directory.join("alertmanager").display()
-            ))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .arg("--cluster.listen-address=");
-        self.alertmanager = Some(Process::start("alertmanager", directory, &mut command));
+        self.alertmanager = Some(Process::alertmanager(directory, port));
         wait_for_200(&format!("http://127.0.0.1:{port}/-/ready")).await;
     }
 
@@ -287,19 +275,7 @@ fn start_prometheus(directory: &Path, ports: &Ports) -> Process {
         metrics = ports.metrics,
         web = ports.web,
     );
-    let path = write(directory, "prometheus.yml", &configuration);
-    let mut command = Command::new("prometheus");
-    command
-        .arg(format!("--config.file={}", path.display()))
-        .arg(format!(
-            "--storage.tsdb.path={}",
-            directory.join("prometheus").display()
-        ))
-        .arg(format!(
-            "--web.listen-address=127.0.0.1:{}",
-            ports.prometheus
-        ));
-    Process::start("prometheus", directory, &mut command)
+    Process::prometheus(directory, &configuration, ports.prometheus)
 }
 
 /// The shipped Alertmanager configuration, with this receiver's address and without the minutes that it waits to group.

@@ -67,20 +67,10 @@ async fn healthy() -> Target {
 }
 
 fn start_prometheus(directory: &Path, jobs: &str) -> (Process, String) {
-    let configuration = directory.join("prometheus.yml");
     let global =
         format!("global: {{ scrape_interval: {INTERVAL}s, scrape_timeout: {INTERVAL}s }}\n");
-    std::fs::write(&configuration, global + jobs).expect("the configuration is written");
     let port = free_port();
-    let mut command = Command::new("prometheus");
-    command
-        .arg(format!("--config.file={}", configuration.display()))
-        .arg(format!(
-            "--storage.tsdb.path={}",
-            directory.join("prometheus").display()
-        ))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let process = Process::start("prometheus", directory, &mut command);
+    let process = Process::prometheus(directory, &(global + jobs), port);
     (process, format!("http://127.0.0.1:{port}"))
 }
 
@@ -104,26 +94,13 @@ fn start_victoria_metrics(directory: &Path, jobs: &str) -> (Process, String) {
 }
 
 fn start_alertmanager(directory: &Path) -> (Process, u16) {
-    let configuration = directory.join("alertmanager.yml");
     std::fs::write(
-        &configuration,
+        directory.join("alertmanager.yml"),
         "route: { receiver: nobody }\nreceivers: [{ name: nobody }]\n",
     )
     .expect("the configuration is written");
     let port = free_port();
-    let mut command = Command::new("prometheus-alertmanager");
-    command
-        .arg(format!("--config.file={}", configuration.display()))
-        .arg(format!(
-            "--storage.path={}",
-            directory.join("alertmanager").display()
-        ))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .arg("--cluster.listen-address=");
-    (
-        Process::start("alertmanager", directory, &mut command),
-        port,
-    )
+    (Process::alertmanager(directory, port), port)
 }
 
 impl Watcher {
