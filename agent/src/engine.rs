@@ -390,11 +390,10 @@ impl Engine {
         let Some(incident) = self.book.get(id) else {
             return;
         };
-        self.comparison
-            .forget(now, &incident.workload, |(signal, labels)| {
-                let label = |name| labels.get(name);
-                incident.is_carried_by(signal, label("resource"), label("upstream"))
-            });
+        self.comparison.forget(now, &incident.workload, |name| {
+            let label = |wanted| name.labels().get(wanted);
+            incident.is_carried_by(name.signal(), label("resource"), label("upstream"))
+        });
         for key in incident.instances.keys() {
             let Some(state) = self.targets.get_mut(key) else {
                 continue;

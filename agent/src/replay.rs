@@ -25,6 +25,7 @@ use crate::discovery::Target;
 use crate::engine::{Engine, Measured, TargetIndex};
 use crate::history::{SeriesIndex, SeriesTable, Slice};
 use crate::labels::Labels;
+use crate::shard::Portion;
 
 pub use explain::PictureError;
 pub use run::{Outcome, ReplayError, run};
@@ -53,10 +54,16 @@ pub struct Player {
     alert_changes: u64,
     /// Alerts as they were told last.
     told: BTreeMap<(AlertName, Labels), AlertState>,
-    /// Reused from slice to slice.
-    values: Vec<(TargetIndex, Measured)>,
+    /// Reused from stretch to stretch.
+    rows: Vec<Row>,
     batch: Vec<Measured>,
 }
+
+/// One sample of a stretch: its target, the place of its slice in the stretch, and what was measured.
+type Row = (TargetIndex, u32, Measured);
+
+/// At most so many slices are given to the engine target by target.
+const SLICES_AT_ONCE: usize = 16;
 
 /// What a player has to know of a history beforehand.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,9 +108,16 @@ impl Player {
             has_news: false,
             alert_changes: 0,
             told: BTreeMap::new(),
-            values: Vec::new(),
+            rows: Vec::new(),
             batch: Vec::new(),
         }
+    }
+
+    /// A player that judges the workloads of one portion, and passes over all others.
+    pub(crate) fn of_portion(config: &Config, expected: Expected, portion: Portion) -> Self {
+        let mut player = Self::new(config, expected);
+        player.targets.restrict(portion, config.workload_by.clone());
+        player
     }
 
     /// Meets the series of a table that it has not met, so that [`target_of`](Self::target_of) knows them. `play` does it
@@ -125,28 +139,67 @@ impl Player {
             return Vec::new();
         }
         let lines = self.catch_up(slice.at);
-        self.last = Some(slice.at);
+        self.take_in(table, std::slice::from_ref(slice));
+        lines
+    }
+
+    /// Takes in the first of some slices, after every evaluation that was due before it, and those after it up to the
+    /// next evaluation; the others are given back. The same as to [`play`](Self::play) them one by one, and quicker: what
+    /// is known of a target is looked at once for all of them. What became of alerts is not told.
+    pub(crate) fn play_some<'s>(
+        &mut self,
+        table: &SeriesTable,
+        slices: &'s [Slice],
+    ) -> &'s [Slice] {
+        let last = self.last;
+        let known = slices.partition_point(|slice| last.is_some_and(|last| slice.at <= last));
+        let slices = &slices[known..];
+        let Some(first) = slices.first() else {
+            return slices;
+        };
+        self.catch_up(first.at);
+        let mut before = first.at;
+        let together = slices.iter().take(SLICES_AT_ONCE).take_while(|slice| {
+            let is_next = slice.at <= before + self.patience;
+            before = slice.at;
+            is_next && self.due.is_none_or(|due| slice.at <= due)
+        });
+        let (together, rest) = slices.split_at(together.count());
+        self.take_in(table, together);
+        rest
+    }
+
+    /// Takes in slices between which nothing is judged, target by target.
+    fn take_in(&mut self, table: &SeriesTable, slices: &[Slice]) {
         self.meet(table);
-        self.values.clear();
-        for (series, value) in &slice.samples {
-            let place = self
-                .targets
-                .place(*series, slice.at, table, &mut self.engine);
-            if let Some((target, Some(slot))) = place {
-                self.values.push((target, (slot, *value)));
+        self.rows.clear();
+        for (number, slice) in (0..).zip(slices) {
+            self.last = Some(slice.at);
+            for (series, value) in &slice.samples {
+                let place = self
+                    .targets
+                    .place(*series, slice.at, table, &mut self.engine);
+                if let Some((target, Some(slot))) = place {
+                    self.rows.push((target, number, (slot, *value)));
+                }
             }
         }
-        if !self.values.is_sorted_by_key(|(target, _)| *target) {
-            self.values
-                .sort_by_key(|(target, (slot, _))| (*target, *slot));
+        if slices.len() > 1 || !self.rows.is_sorted_by_key(|(target, ..)| *target) {
+            self.rows
+                .sort_by_key(|(target, number, (slot, _))| (*target, *number, *slot));
         }
-        for own in self.values.chunk_by(|(one, _), (other, _)| one == other) {
+        for own in self
+            .rows
+            .chunk_by(|one, other| (one.0, one.1) == (other.0, other.1))
+        {
             self.batch.clear();
-            self.batch.extend(own.iter().map(|(_, measured)| *measured));
-            self.engine.measured(own[0].0, slice.at, &self.batch);
+            self.batch
+                .extend(own.iter().map(|(.., measured)| *measured));
+            let (target, number, _) = own[0];
+            self.engine
+                .measured(target, slices[number as usize].at, &self.batch);
         }
         self.has_news = true;
-        lines
     }
 
     /// Up to `until` it is not known who was there: nobody is taken to have been away.

@@ -56,6 +56,21 @@ impl Shard {
     }
 }
 
+/// One of several portions of what one agent watches, which are judged at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Portion {
+    /// From 0.
+    pub(crate) index: u32,
+    pub(crate) of: u32,
+}
+
+impl Portion {
+    /// Whether a workload is of this portion. Says nothing about shards, and they nothing about it.
+    pub(crate) fn holds(self, workload: &Labels) -> bool {
+        jump(stirred(hash(workload).rotate_left(32)), self.of) == self.index
+    }
+}
+
 impl FromStr for Shard {
     type Err = ShardError;
 
@@ -84,8 +99,8 @@ impl fmt::Display for Shard {
     }
 }
 
-/// The same on every machine and in every release: FNV-1a over the labels, stirred (MurmurHash3's finalizer), for FNV
-/// alone leaves the last bytes in few bits.
+/// The same on every machine and in every release: FNV-1a over the labels, stirred, for FNV alone leaves the last bytes
+/// in few bits.
 fn hash(workload: &Labels) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut feed = |text: &str| {
@@ -98,6 +113,11 @@ fn hash(workload: &Labels) -> u64 {
         feed(name);
         feed(value);
     }
+    stirred(hash)
+}
+
+/// MurmurHash3's finalizer.
+fn stirred(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^ (hash >> 33)
@@ -164,6 +184,31 @@ mod tests {
             let fair = 4000 / (of as usize + 1);
             assert!(moved < fair + fair / 4, "{moved} of 4000 from {of}");
         }
+    }
+
+    #[test]
+    fn portions_of_a_shard_are_even() {
+        let shard = Shard { index: 2, of: 4 };
+        let mut counts = [0_usize; 4];
+        for number in 0..8000 {
+            let workload = workload(number);
+            let holding = (0..4).filter(|index| {
+                let portion = Portion {
+                    index: *index,
+                    of: 4,
+                };
+                portion.holds(&workload)
+            });
+            let holding: Vec<u32> = holding.collect();
+            assert_eq!(holding.len(), 1, "everything is judged, and once");
+            if shard.owns(&workload) {
+                counts[holding[0] as usize] += 1;
+            }
+        }
+        assert!(
+            counts.iter().all(|own| (400..600).contains(own)),
+            "{counts:?}"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! samples at the same time; it does not wait for a source that was late the last time.
 
 mod feed;
+mod past;
 mod reading;
 mod status;
 
@@ -142,9 +143,9 @@ impl Sources {
         match news.told {
             Told::Progress(_) => {}
             Told::History(past) => {
-                let (until, player) = (past.until, past.player);
+                let until = past.until;
                 own.feed.begin_after(until);
-                if let Some(player) = player {
+                for player in past.players {
                     let (history, targets) = player.into_parts();
                     let moved = engine.adopt(history, STALENESS, now);
                     own.feed.take_over(targets, &moved);

@@ -4,7 +4,7 @@
 //! process leaks goes with its age, whoever its predecessor was. 144 bytes, whatever its length, so that a workload can
 //! keep those of processes that are long gone. It says nothing by itself: [`crate::lives`] compares.
 
-use crate::memory::{Bucket, Stretch};
+use crate::memory::{Bucket, Stretches};
 use crate::snapshot::{Reader, RestoreError, Writer};
 use crate::time::Timestamp;
 
@@ -66,9 +66,10 @@ impl Life {
             load: [UNKNOWN; LIFE_PARTS],
         };
         let seconds = life.part_seconds();
+        let mut stretches = Stretches::of(buckets, from);
         for part in 0..LIFE_PARTS {
             let begin = seconds * part as f64;
-            let stretch = Stretch::of(buckets, from, begin, begin + seconds);
+            let stretch = stretches.read(begin, begin + seconds);
             if stretch.covered < LEAST_COVERED * seconds {
                 return None;
             }

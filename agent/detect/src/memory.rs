@@ -10,7 +10,7 @@ mod stretch;
 
 pub(crate) use crate::memory::ring::{BUCKETS, Cell};
 use crate::memory::ring::{Open, Ring};
-pub(crate) use crate::memory::stretch::Stretch;
+pub(crate) use crate::memory::stretch::Stretches;
 use crate::snapshot::{Reader, RestoreError, Writer};
 use crate::time::Timestamp;
 

@@ -1,5 +1,7 @@
 //! One watched series: its detector, its last value, and what it is called. Constant memory, whatever its age.
 
+mod name;
+
 use std::sync::Arc;
 
 use leak_detect::{
@@ -10,6 +12,7 @@ use leak_detect::{
 use crate::catalogue::{Exact, LevelSpec};
 use crate::incident::SignalKind;
 use crate::labels::Labels;
+pub(super) use name::SeriesName;
 
 /// One watched series of one target.
 #[derive(Clone, Debug)]
@@ -21,8 +24,8 @@ pub(super) struct Series {
     pub(super) seen_at: Timestamp,
     /// Between the last two samples, in seconds.
     pub(super) step_seconds: f64,
-    /// Its signal, and its labels less those of its target: what it shares with its siblings in other instances.
-    pub(super) name: (Arc<str>, Labels),
+    /// What it shares with its siblings in other instances.
+    pub(super) name: SeriesName,
     /// What the other lives and instances of its workload say of it.
     pub(super) told: Option<Told>,
     /// The overrides whose labels and signals it meets, by their place in the configuration.
@@ -101,7 +104,7 @@ impl Series {
         detector: Detector,
     ) -> Self {
         Self {
-            name: (Arc::clone(&signal), labels.clone()),
+            name: SeriesName::new(Arc::clone(&signal), labels.clone()),
             told: None,
             signal,
             labels,

@@ -11,7 +11,7 @@ use leak_detect::{LevelSettings, Life, Lives, Peer, Peers, Timestamp};
 
 use crate::engine::roster::Roster;
 use crate::engine::saved::{SavedSeries, SavedTarget};
-use crate::engine::series::{Series, Told};
+use crate::engine::series::{Series, SeriesName, Told};
 use crate::engine::target::TargetState;
 use crate::labels::Labels;
 
@@ -27,9 +27,6 @@ const LONGEST_PAUSE_SECONDS: f64 = 600.0;
 
 /// Signals of one workload that are followed; what is beyond is judged by its instances alone.
 const SIGNAL_LIMIT: usize = 10_000;
-
-/// A series of a workload: its signal, and its labels less those of its target.
-pub(super) type SeriesName = (Arc<str>, Labels);
 
 /// The comparison of instances and lives, of every workload.
 #[derive(Debug, Default)]
@@ -147,7 +144,7 @@ impl Comparison {
         for series in saved.series {
             let kin = siblings
                 .by_name
-                .entry((Arc::from(series.signal), series.labels))
+                .entry(SeriesName::new(Arc::from(series.signal), series.labels))
                 .or_default();
             if are_lives {
                 kin.lives = Lives::restore(&series.detector).unwrap_or_default();
@@ -282,14 +279,11 @@ impl Siblings {
 
     fn save(&self, workload: &Labels) -> impl Iterator<Item = SavedTarget> {
         let stored = |as_what: &str, snapshot: &dyn Fn(&Kin) -> Vec<u8>| {
-            let series = self
-                .by_name
-                .iter()
-                .map(|((signal, labels), kin)| SavedSeries {
-                    signal: signal.to_string(),
-                    labels: labels.clone(),
-                    detector: snapshot(kin),
-                });
+            let series = self.by_name.iter().map(|(name, kin)| SavedSeries {
+                signal: name.signal().to_owned(),
+                labels: name.labels().clone(),
+                detector: snapshot(kin),
+            });
             SavedTarget {
                 target: format!("{as_what}{workload}"),
                 life: None,

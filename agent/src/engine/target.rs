@@ -18,8 +18,7 @@ use leak_detect::{Budget, Timestamp};
 use crate::catalogue::{Catalogue, LevelSpec, Role};
 use crate::discovery::Target;
 use crate::engine::overrides::Met;
-use crate::engine::series::Series;
-use crate::engine::siblings::SeriesName;
+use crate::engine::series::{Series, SeriesName};
 pub use crate::engine::target::health::Health;
 use crate::engine::target::readings::Reading;
 use crate::engine::target::slots::Slots;
@@ -335,7 +334,8 @@ impl TargetState {
             self.life.map(|life| life.began)
         };
         let target = &self.target.labels;
-        series.name.1 = series.labels.retain(|name| !target.contains(name));
+        let own = series.labels.retain(|name| !target.contains(name));
+        series.name = SeriesName::new(Arc::clone(&series.signal), own);
         if let Some(began) = began {
             if restored && let Some(life) = series.life(self.number) {
                 self.ended.push((series.name.clone(), life));

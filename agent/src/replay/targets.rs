@@ -17,6 +17,8 @@ use crate::history::{SeriesIndex, SeriesTable, UP, USUAL_LABELS};
 use crate::http_client::HttpSettings;
 use crate::labels::Labels;
 use crate::replay::PATIENCE_INTERVALS;
+use crate::shard::Portion;
+use crate::workload;
 
 /// A target that is not listed is forgotten after this: by then its workload's incidents have ended as gone.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3 * 3600);
@@ -40,6 +42,9 @@ pub(crate) struct Targets {
     swept_at: Option<Timestamp>,
     /// Numbers of forgotten targets that may be given out again; only where nobody keeps them longer than that.
     free: Option<Vec<u32>>,
+    /// The others are somebody else's, who judges them at the same time.
+    portion: Option<Portion>,
+    workload_by: Option<Vec<Arc<str>>>,
 }
 
 type Identity = (Option<String>, Option<String>);
@@ -56,6 +61,8 @@ struct Known {
     presence: Presence,
     /// How often it was forgotten: places of earlier times are void.
     lives: u32,
+    /// Whether it is of the portion that is judged here.
+    is_ours: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +119,15 @@ impl Targets {
             places: Vec::new(),
             swept_at: None,
             free: None,
+            portion: None,
+            workload_by: None,
         }
+    }
+
+    /// Of those that are met from now on, only the workloads of this portion are let into the engine.
+    pub(super) fn restrict(&mut self, portion: Portion, workload_by: Option<Vec<Arc<str>>>) {
+        self.portion = Some(portion);
+        self.workload_by = workload_by;
     }
 
     /// Finds the targets of series that are new in the table.
@@ -178,6 +193,9 @@ impl Targets {
             evidence_address: None,
             settings: Arc::clone(&self.settings),
         });
+        let is_ours = self.portion.is_none_or(|portion| {
+            portion.holds(&workload::of_target(&labels, self.workload_by.as_deref()))
+        });
         // It is listed with its first sample.
         let mut known = Known {
             target,
@@ -186,6 +204,7 @@ impl Targets {
             usual_gap: 0.0,
             presence: Presence::Unlisted,
             lives: 0,
+            is_ours,
         };
         let number = match self.free.as_mut().and_then(Vec::pop) {
             Some(number) => {
@@ -212,6 +231,9 @@ impl Targets {
         engine: &mut Engine,
     ) -> Option<TargetIndex> {
         let known = self.known.get_mut(target as usize)?;
+        if !known.is_ours {
+            return None;
+        }
         if known.presence != Presence::Listed {
             known.index = Some(engine.list_stored(Arc::clone(&known.target), self.patience)?);
             known.presence = Presence::Listed;

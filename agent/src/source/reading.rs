@@ -1,9 +1,9 @@
 //! The task that asks one store: its history once, then what is new at each evaluation, and what was missed in between.
 //!
-//! The history is judged here as a replay judges it, by an engine of its own, so that nothing of the past alerts and the
-//! agent's loop never waits; the loop takes over what it found. After a gap (a restart, an outage) what was missed is
-//! read first, up to a day of it. Evaluations are at whole multiples of their interval, and so are the questions: two
-//! agents ask for the same.
+//! The history is judged as a replay judges it, by engines of its own ([`past`](super::past)), so that nothing of it
+//! alerts and the agent's loop never waits; the loop takes over what they found. After a gap (a restart, an outage) what
+//! was missed is read first, up to a day of it. Evaluations are at whole multiples of their interval, and so are the
+//! questions: two agents ask for the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::config::{Config, Source};
 use crate::history::store::{Beat, Fault, Range, Store, StoreError, Wanted};
 use crate::history::{UP, USUAL_LABELS};
 use crate::labels::Labels;
-use crate::replay::{Expected, Player, judged_series};
+use crate::replay::{Expected, judged_series};
+use crate::source::past::{Judges, Past, Recent};
 
 /// What is missed for no longer than this is read sample by sample.
 const RAW_GAP: Duration = Duration::from_secs(15 * 60);
@@ -68,19 +69,6 @@ pub(crate) enum Told {
         kind: &'static str,
         error: String,
     },
-}
-
-/// A history and what came of it.
-#[derive(Debug)]
-pub(crate) struct Past {
-    pub(super) until: Timestamp,
-    /// What has judged it; `None` where there was none.
-    pub(super) player: Option<Player>,
-    pub(super) series: usize,
-    pub(super) samples: u64,
-    /// Kinds of what could not be read.
-    pub(super) faults: Vec<&'static str>,
-    pub(super) seconds: f64,
 }
 
 /// What was new.
@@ -248,13 +236,15 @@ impl Reading {
         let mut config = Config::clone(&self.config);
         let often = self.interval().max(step);
         config.global.evaluation_interval = often.max(SELDOM);
-        let mut is_recent = false;
+        let recent = Recent {
+            since: to.shifted(-RECENT.as_secs_f64()),
+            interval: often,
+        };
         let expected = Expected {
             watched_series: judged_series(&listing.table, &config.catalogue()),
             interval: step,
         };
-        let mut player = Player::new(&config, expected);
-        player.meet(&listing.table);
+        let judges = Judges::begin(&config, &listing, expected, recent, &self.ledger);
         let mut past = Past {
             series: listing.table.len(),
             faults: vec!["history"; listing.unlisted.len()],
@@ -266,26 +256,15 @@ impl Reading {
                 Ok(stretch) => stretch,
                 Err(error) => return Some(Err(error)),
             };
-            if !stretch.unknown.is_empty() {
-                player.excuse(stretch.to);
-                past.faults
-                    .extend(stretch.unknown.iter().map(|_| "history"));
-            }
-            for slice in &stretch.slices {
-                past.samples += slice.samples.len() as u64;
-                if !is_recent && to - slice.at <= RECENT.as_secs_f64() {
-                    is_recent = true;
-                    player.set_interval(often);
-                }
-                // What fires in the past is nobody's business any more.
-                player.play(&listing.table, slice);
-                tokio::task::yield_now().await;
-            }
+            past.faults
+                .extend(stretch.unknown.iter().map(|_| "history"));
+            let samples = stretch.slices.iter().map(|slice| slice.samples.len());
+            past.samples += samples.sum::<usize>() as u64;
             let share = (stretch.to - from) / (to - from).max(1.0);
+            judges.take(stretch).await;
             self.tell(news, Told::Progress(share)).await?;
         }
-        player.finish();
-        past.player = Some(player);
+        past.players = judges.finish().await;
         past.seconds = clock::instant().duration_since(begun_at).as_secs_f64();
         Some(Ok(past))
     }
@@ -407,20 +386,6 @@ impl Reading {
                     self.names.insert(Arc::from(name));
                 }
             }
-        }
-    }
-}
-
-impl Past {
-    /// Nothing is known of the time before `until`, or everything.
-    fn none(until: Timestamp) -> Self {
-        Self {
-            until,
-            player: None,
-            series: 0,
-            samples: 0,
-            faults: Vec::new(),
-            seconds: 0.0,
         }
     }
 }

@@ -17,19 +17,36 @@ pub(crate) struct Stretch {
     load: Option<f64>,
 }
 
-impl Stretch {
-    /// From `begin` to `end`, in seconds after `from`. The buckets do not overlap and stand from old to new.
-    pub(crate) fn of(buckets: &[Bucket], from: Timestamp, begin: f64, end: f64) -> Self {
-        let mut stretch = Self {
+/// Buckets that are read stretch by stretch, from old to new, each looked at as often as a stretch reaches into it.
+#[derive(Debug, Clone)]
+pub(crate) struct Stretches<'b> {
+    /// Those before ended before the last stretch began.
+    buckets: &'b [Bucket],
+    from: Timestamp,
+}
+
+impl<'b> Stretches<'b> {
+    /// Seconds will be counted after `from`. The buckets do not overlap and stand from old to new.
+    pub(crate) fn of(buckets: &'b [Bucket], from: Timestamp) -> Self {
+        Self { buckets, from }
+    }
+
+    /// The stretch from `begin`, no earlier than that of the one before, to `end`.
+    pub(crate) fn read(&mut self, begin: f64, end: f64) -> Stretch {
+        let mut stretch = Stretch {
             covered: 0.0,
             low: f64::INFINITY,
             samples: 0,
             level: 0.0,
             load: Some(0.0),
         };
-        let first = buckets.partition_point(|bucket| bucket.start - from + bucket.seconds <= begin);
-        for bucket in &buckets[first..] {
-            let start = bucket.start - from;
+        while let Some((first, rest)) = self.buckets.split_first()
+            && first.start - self.from + first.seconds <= begin
+        {
+            self.buckets = rest;
+        }
+        for bucket in self.buckets {
+            let start = bucket.start - self.from;
             let overlap = (start + bucket.seconds).min(end) - start.max(begin);
             if overlap <= 0.0 {
                 break;
@@ -45,7 +62,9 @@ impl Stretch {
         }
         stretch
     }
+}
 
+impl Stretch {
     /// The mean level; no number where nothing is covered.
     pub(crate) fn mean(&self) -> f64 {
         self.level / self.covered

@@ -1,7 +1,7 @@
 //! One instance beside its peers: the difference to their median, and the climb that it shows.
 
 use crate::level::LevelSettings;
-use crate::memory::{Bucket, Stretch};
+use crate::memory::{Bucket, Stretches};
 use crate::peers::ends;
 use crate::statistics::student_tail;
 use crate::time::Timestamp;
@@ -46,9 +46,10 @@ impl Track {
         let mut level = [f64::NAN; ROWS];
         let mut load = Some([0.0; ROWS]);
         let mut samples = 0;
+        let mut stretches = Stretches::of(history, from);
         for row in 0..ROWS {
             let (begin, end) = (row_seconds * row as f64, row_seconds * (row + 1) as f64);
-            let stretch = Stretch::of(history, from, begin, end);
+            let stretch = stretches.read(begin, end);
             samples += stretch.samples;
             if stretch.covered > 0.0 {
                 level[row] = if settings.integer {

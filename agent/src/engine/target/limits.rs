@@ -43,11 +43,11 @@ impl TargetState {
     /// When leaked connections will have used up the descriptors: what runs out, its limit, and in how many seconds.
     /// All leaking accounts of the target together.
     pub(in crate::engine) fn exhaustion_by_connections(&self) -> Option<(Arc<str>, f64, Interval)> {
-        let (signal, room, limit) = self.descriptors()?;
         let (connections, rate) = self.leaked_connections();
         if connections < LEAST_CONNECTIONS || rate.estimate <= 0.0 {
             return None;
         }
+        let (signal, room, limit) = self.descriptors()?;
         let seconds = |rate: f64| {
             if rate > 0.0 {
                 room.max(0.0) / rate
@@ -67,8 +67,10 @@ impl TargetState {
     fn leaked_connections(&self) -> (f64, Interval) {
         let mut by_account: HashMap<&Labels, (f64, Interval)> = HashMap::new();
         for series in self.series() {
-            let is_connection = series.labels.get("resource") == Some("pool_connection");
-            if !is_connection || !series.kind.is_exact() || !series.is_leaking() {
+            if !series.kind.is_exact() || !series.is_leaking() {
+                continue;
+            }
+            if series.labels.get("resource") != Some("pool_connection") {
                 continue;
             }
             let Some(case) = series.case(false) else {
