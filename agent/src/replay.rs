@@ -292,3 +292,6 @@ fn at_or_after(at: Timestamp, interval: Duration) -> Timestamp {
     let before = Timestamp::from_millis(at.millis().saturating_sub(1));
     before + clock::until_next(before, interval)
 }
+
+#[cfg(test)]
+mod tests;
