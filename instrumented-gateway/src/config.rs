@@ -4,8 +4,11 @@
 //! an index that exists, a template's captures are those of its path. The defaults stand in one place, here, and
 //! `gateway.example.yml` documents them (a test keeps it current).
 
+mod fixed;
 mod read;
 mod values;
+
+pub use fixed::FixedKey;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -7,12 +7,15 @@
 mod client;
 mod descriptors;
 mod exchange;
+mod fleet;
 mod guarded;
+mod reload;
 mod request;
 mod running;
 mod server;
 mod unwind;
 
+pub use reload::{ReloadError, Reloaded};
 pub use running::{Running, StartError};
 pub use server::BindError;
 
@@ -21,7 +24,7 @@ pub(crate) use server::Handler;
 
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use http::header::CONNECTION;
@@ -57,11 +60,18 @@ pub(crate) struct Front(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    table: RouteTable,
+    /// What is in force. A request holds the one that it met until its handler has returned.
+    table: RwLock<Arc<Table>>,
+    panics: PanicMeter,
+}
+
+/// What of a configuration answers requests.
+#[derive(Debug)]
+struct Table {
+    paths: RouteTable,
     routes: Vec<Route>,
     unmatched: Ends,
     trusted_peers: Vec<IpNetwork>,
-    panics: PanicMeter,
 }
 
 #[derive(Debug)]
@@ -97,43 +107,46 @@ pub(crate) struct Parts<'a> {
 
 impl Front {
     pub(crate) fn new(config: &Config, parts: &Parts<'_>) -> Self {
-        let routes = config.routes.iter();
         Self(Arc::new(Shared {
-            table: RouteTable::new(routes.clone().map(|route| route.path.clone())),
-            routes: routes.map(|route| Route::new(route, parts)).collect(),
-            unmatched: Ends::new(parts, &UNMATCHED.into()),
-            trusted_peers: config.trusted_peers.clone(),
+            table: RwLock::new(Arc::new(Table::new(config, parts))),
             panics: PanicMeter::new(parts.recorder),
         }))
     }
 
-    /// The route's deadline, or the nearer one that a trusted peer passed on.
-    fn deadline<B>(&self, route: &Route, request: &Request<B>, peer: IpAddr) -> Instant {
-        let passed_on = request::deadline_milliseconds(request.headers())
-            .filter(|_| self.0.trusted_peers.iter().any(|net| net.contains(peer)))
-            .map(Duration::from_millis);
-        let budget = passed_on.map_or(route.deadline, |passed_on| passed_on.min(route.deadline));
-        clock::now() + budget
+    /// Answers by another configuration from the next request on.
+    pub(crate) fn replace(&self, config: &Config, parts: &Parts<'_>) {
+        let next = Arc::new(Table::new(config, parts));
+        let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *table, next);
+        drop(table);
+        // Outside the lock: it may be the last that holds all of its routes.
+        drop(before);
+    }
+
+    fn table(&self) -> Arc<Table> {
+        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&table)
     }
 
     async fn answer(&self, mut request: Request<Incoming>, client: Client) -> Response<Answer> {
+        let table = self.table();
         let found = match request::check(&mut request) {
-            Ok(()) => self.0.table.find(request.uri().path()),
-            Err(refusal) => return self.refuse(request, &client, refusal),
+            Ok(()) => table.paths.find(request.uri().path()),
+            Err(refusal) => return table.refuse(request, &client, refusal),
         };
         let (route, captures) = match found {
-            Lookup::Found { route, captures } => (&self.0.routes[route], captures),
-            Lookup::DotSegment => return self.refuse(request, &client, Refusal::DotSegment),
+            Lookup::Found { route, captures } => (&table.routes[route], captures),
+            Lookup::DotSegment => return table.refuse(request, &client, Refusal::DotSegment),
             Lookup::Unmatched => {
                 let text = "no route matches this path\n".to_owned();
-                return self.reject(request, &client, StatusCode::NOT_FOUND, text);
+                return table.reject(request, &client, StatusCode::NOT_FOUND, text);
             }
         };
         let id = request::identify(request.headers_mut());
         // Declared before the handler's future, and so dropped after it where the client leaves.
         let owner = Owner::begin(&route.ends.requests, id);
         let record = Record::new(&route.ends.meters);
-        let deadline = self.deadline(route, &request, client.peer().ip());
+        let deadline = table.deadline(route, &request, client.peer().ip());
         client.limit_stall(route.stall_limit);
         let cut = DownstreamCut(client.cut().clone());
         request.extensions_mut().insert(cut);
@@ -177,6 +190,27 @@ impl Front {
             RequestOutcome::Failed,
         )
     }
+}
+
+impl Table {
+    fn new(config: &Config, parts: &Parts<'_>) -> Self {
+        let routes = config.routes.iter();
+        Self {
+            paths: RouteTable::new(routes.clone().map(|route| route.path.clone())),
+            routes: routes.map(|route| Route::new(route, parts)).collect(),
+            unmatched: Ends::new(parts, &UNMATCHED.into()),
+            trusted_peers: config.trusted_peers.clone(),
+        }
+    }
+
+    /// The route's deadline, or the nearer one that a trusted peer passed on.
+    fn deadline<B>(&self, route: &Route, request: &Request<B>, peer: IpAddr) -> Instant {
+        let passed_on = request::deadline_milliseconds(request.headers())
+            .filter(|_| self.trusted_peers.iter().any(|net| net.contains(peer)))
+            .map(Duration::from_millis);
+        let budget = passed_on.map_or(route.deadline, |passed_on| passed_on.min(route.deadline));
+        clock::now() + budget
+    }
 
     fn refuse(
         &self,
@@ -195,7 +229,7 @@ impl Front {
         status: StatusCode,
         text: String,
     ) -> Response<Answer> {
-        let ends = &self.0.unmatched;
+        let ends = &self.unmatched;
         let id = request::identify(request.headers_mut());
         let owner = Owner::begin(&ends.requests, id);
         let record = Record::new(&ends.meters);
@@ -218,7 +252,7 @@ impl Handler for Front {
     }
 
     fn refused(&self, status: StatusCode) {
-        Record::new(&self.0.unmatched.meters).sent(status);
+        Record::new(&self.table().unmatched.meters).sent(status);
     }
 }
 

@@ -47,11 +47,19 @@ fn run(arguments: &Run) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
+        let mut hangups = signal(SignalKind::hangup())?;
         let gateway = Gateway::start(config, telemetry).await?;
         for request in &arguments.drills {
             gateway.drills().start(request.drill, request.share);
         }
-        stop(&mut terminated, &mut interrupted).await;
+        loop {
+            tokio::select! {
+                () = stop(&mut terminated, &mut interrupted) => break,
+                Some(()) = hangups.recv() => {
+                    gateway.reload(path);
+                }
+            }
+        }
         tokio::select! {
             _ = gateway.shutdown() => Ok(()),
             () = stop(&mut terminated, &mut interrupted) => {

@@ -8,6 +8,7 @@ mod listener;
 mod names;
 mod page;
 mod process;
+mod reload;
 mod requests;
 mod runtime;
 mod upstream;
@@ -19,6 +20,7 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 
 pub(crate) use listener::MetricsListener;
 pub(crate) use page::{DrillSwitch, Page, UpstreamLevels};
+pub(crate) use reload::ReloadMeters;
 pub(crate) use requests::{ListenerMeters, PanicMeter, RouteMeters};
 pub use upstream::{Rejection, UpstreamMeters, UpstreamResult};
 

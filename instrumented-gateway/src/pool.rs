@@ -218,6 +218,11 @@ impl Pool {
         Ok(Lease::new(session, Arc::clone(&self.shared), fate))
     }
 
+    /// Keeps no idle connection any more, now or later; requests are served as before.
+    pub(crate) fn retire(&self) {
+        self.shared.retire();
+    }
+
     /// Takes no requests any more: idle connections are closed as `outcome` now, the others when they come back.
     pub(crate) fn close(&self, outcome: ConnectionOutcome) {
         self.shared.close(outcome);

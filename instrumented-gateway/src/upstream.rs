@@ -81,6 +81,23 @@ impl Upstream {
         self.in_flight.count()
     }
 
+    /// What it was made with.
+    pub(crate) fn config(&self) -> &UpstreamConfig {
+        &self.config
+    }
+
+    /// Another configuration has taken its place: it keeps no idle connection any more. Requests that have it are served.
+    pub(crate) fn retire(&self) {
+        for pool in &self.pools {
+            pool.retire();
+        }
+    }
+
+    /// Whether it holds no connection, and nobody but the caller can make it one.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.pools.iter().all(Pool::is_unused)
+    }
+
     /// Takes no requests any more, closes what is idle, and waits until the exchanges under way have ended and their
     /// connections are closed. The caller bounds the wait; dropping what holds the exchanges ends it.
     pub async fn shutdown(&self) {

@@ -3,28 +3,32 @@
 //! All addresses are bound before anything runs, so that a start which fails leaves nothing behind. A shutdown stops
 //! accepting, lets requests in flight end, cuts them at its deadline and says so; the metrics are served until the last.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use resource_ledger::{Labels, Ledger, ServiceTaskOutcome, Settings, Task};
+use tokio::sync::watch;
 use tokio_metrics::TaskMonitor;
 use tokio_util::sync::CancellationToken;
 use web_config::{Protection, WebConfigError};
 
 use super::descriptors::{self, Reserve};
+use super::fleet::Fleet;
 use super::guarded::Guarded;
+use super::reload::{ReloadError, Reloaded};
 use super::server::{BindError, Listener, Server};
 use super::{Front, Gateway, Parts};
 use crate::admin::Admin;
 use crate::clock;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, UpstreamConfig};
 use crate::console::Console;
 use crate::drill::{Drill, Drills};
 use crate::metrics::{
-    DrillSwitch, ListenerMeters, MetricsListener, Page, SharedRecorder, UpstreamLevels,
-    UpstreamMeters,
+    DrillSwitch, ListenerMeters, MetricsListener, Page, ReloadMeters, SharedRecorder,
+    UpstreamLevels, UpstreamMeters,
 };
 use crate::pool::SocketGate;
 use crate::telemetry::Telemetry;
@@ -64,15 +68,17 @@ pub enum StartError {
 
 /// A gateway at work. Dropping it cuts every client at once, and leaves idle connections to upstreams to their idle limit;
 /// [`Running::shutdown`] ends all of it, gracefully.
-#[derive(Debug)]
 pub struct Running {
     listen: SocketAddr,
     metrics: SocketAddr,
     admin: Option<SocketAddr>,
-    ledger: Ledger,
-    drills: Arc<Drills>,
-    upstreams: Vec<Arc<Upstream>>,
-    shutdown_timeout: Duration,
+    builder: Builder,
+    front: Front,
+    page: Arc<Page>,
+    /// The configuration in force.
+    config: Mutex<Config>,
+    limits: watch::Sender<Limits>,
+    reload_meters: ReloadMeters,
     clients: Stage,
     operators: Stage,
     main: Task<usize>,
@@ -105,18 +111,20 @@ impl Gateway {
         let console = builder.console(config.console, telemetry.console)?;
         let addresses = [Some(&listen), Some(&metrics), admin.as_ref()]
             .map(|listener| listener.map(|listener| listener.address));
-        let fan_out_tasks = TaskMonitor::new();
-        let page = Arc::new(builder.page(&fan_out_tasks));
-        let front = Front::new(&config, &builder.parts(&fan_out_tasks));
+        let page = Arc::new(builder.page());
+        let upstreams = builder.fleet.current();
+        let front = Front::new(&config, &builder.parts(&upstreams));
         let (clients, operators) = (Stage::default(), Stage::default());
-        let server = builder.server(&listen, config.limits, &clients, None);
-        let main = builder.run(server.serve(listen, front));
+        let (limits, limits_in_force) = watch::channel(config.limits.clone());
+        let server = builder.server(&listen, limits_in_force, &clients, None);
+        let main = builder.run(server.serve(listen, front.clone()));
         let reserve = Arc::new(Reserve::new());
         let operated = |listener: &Listener| {
             let reserve = Some(Arc::clone(&reserve));
+            let (_, limits) = watch::channel(OPERATOR_LIMITS);
             Server {
                 protection: protection.clone(),
-                ..builder.server(listener, OPERATOR_LIMITS, &operators, reserve)
+                ..builder.server(listener, limits, &operators, reserve)
             }
         };
         let server = operated(&metrics);
@@ -130,17 +138,20 @@ impl Gateway {
             let handler = Guarded::new(&protection, handler);
             others.push(builder.run(server.serve(admin, handler)));
         }
-        let upkeep = std::iter::once(builder.run(keep_up(page, reserve)));
+        let fleet = Arc::clone(&builder.fleet);
+        let upkeep = std::iter::once(builder.run(keep_up(Arc::clone(&page), reserve, fleet)));
         let upkeep = upkeep.chain(console).collect();
         let [listen, metrics, admin] = addresses;
         let running = Running {
             listen: listen.unwrap_or(config.listen),
             metrics: metrics.unwrap_or(config.metrics),
             admin,
-            ledger: builder.ledger,
-            drills: builder.drills,
-            upstreams: builder.upstreams,
-            shutdown_timeout: config.shutdown_timeout,
+            reload_meters: ReloadMeters::new(&builder.recorder, clock::unix_seconds()),
+            builder,
+            front,
+            page,
+            config: Mutex::new(config),
+            limits,
             clients,
             operators,
             main,
@@ -175,32 +186,91 @@ impl Running {
 
     /// What the gateway holds.
     pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+        &self.builder.ledger
     }
 
     /// Its drills.
     pub fn drills(&self) -> &Arc<Drills> {
-        &self.drills
+        &self.builder.drills
+    }
+
+    /// Puts another configuration in force, without dropping or delaying a request: those under way end by the one that
+    /// they met. An upstream whose settings did not change keeps its pool; another one's idle connections are closed, and
+    /// its others when their exchanges have ended. Limits of heads hold for connections accepted from now on.
+    ///
+    /// # Errors
+    /// Where it changes what cannot change while the gateway runs; nothing has changed then.
+    pub fn replace(&self, next: Config) -> Result<Reloaded, ReloadError> {
+        let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let fixed = config.fixed_keys_changed(&next);
+        if !fixed.is_empty() {
+            return Err(ReloadError::Fixed(fixed));
+        }
+        let builder = &self.builder;
+        let known = builder.fleet.current();
+        let mut upstreams_kept = 0;
+        let upstreams: Vec<_> = next
+            .upstreams
+            .iter()
+            .map(
+                |upstream| match known.iter().find(|known| known.config() == upstream) {
+                    Some(known) => {
+                        upstreams_kept += 1;
+                        Arc::clone(known)
+                    }
+                    None => builder.upstream(upstream),
+                },
+            )
+            .collect();
+        self.front.replace(&next, &builder.parts(&upstreams));
+        let upstreams_new = upstreams.len() - upstreams_kept;
+        // The lists that are only compared must not look like users.
+        drop(known);
+        let upstreams_retired = builder.fleet.replace(upstreams);
+        for upstream in &next.upstreams {
+            self.page.publish_also(builder.levels(&upstream.name));
+        }
+        self.limits.send_if_modified(|limits| {
+            let modified = *limits != next.limits;
+            limits.clone_from(&next.limits);
+            modified
+        });
+        *config = next;
+        Ok(Reloaded {
+            upstreams_kept,
+            upstreams_new,
+            upstreams_retired,
+        })
+    }
+
+    pub(super) fn reload_meters(&self) -> &ReloadMeters {
+        &self.reload_meters
     }
 
     /// Stops accepting, waits for the requests in flight until the configured deadline, cuts the rest, and closes
     /// everything. Returns how many client connections were cut. Dropping this future cuts at once.
     pub async fn shutdown(self) -> usize {
         let Self {
-            ledger,
-            drills,
-            upstreams,
+            builder,
+            config,
             clients,
             operators,
             mut main,
             others,
             ..
         } = self;
+        let Builder {
+            ledger,
+            drills,
+            fleet,
+            ..
+        } = builder;
+        let config = config.into_inner().unwrap_or_else(PoisonError::into_inner);
         tracing::info!(
             requests = ledger.snapshot().open("request"),
             "gateway draining"
         );
-        let deadline = clock::now() + self.shutdown_timeout;
+        let deadline = clock::now() + config.shutdown_timeout;
         clients.drain.cancel();
         // What a drill holds would never end by itself.
         drills.stop_all();
@@ -213,7 +283,7 @@ impl Running {
             }
         };
         let deadline = clock::now() + CUT_TIMEOUT;
-        for upstream in &upstreams {
+        for upstream in fleet.all() {
             // What is left then ends with the tasks of the runtime.
             let _ = clock::timeout_at(deadline, upstream.shutdown()).await;
         }
@@ -227,13 +297,25 @@ impl Running {
     }
 }
 
-/// What is there before the servers are.
+impl fmt::Debug for Running {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Running")
+            .field("listen", &self.listen)
+            .field("metrics", &self.metrics)
+            .field("admin", &self.admin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is there before the servers are, and outlives every configuration.
 struct Builder {
     ledger: Ledger,
     recorder: SharedRecorder,
     drills: Arc<Drills>,
     gate: SocketGate,
-    upstreams: Vec<Arc<Upstream>>,
+    fan_out_tasks: TaskMonitor,
+    fleet: Arc<Fleet>,
 }
 
 impl Builder {
@@ -243,37 +325,52 @@ impl Builder {
             max_accounts: config.max_accounts,
             ..Settings::default()
         });
-        let recorder = Page::recorder();
-        let gate = SocketGate::default();
-        let upstreams = config.upstreams.iter().map(|upstream| {
-            let meters = UpstreamMeters::new(&*recorder, &upstream.name);
-            Upstream::new(upstream, &ledger, meters, &gate)
-        });
-        Self {
-            upstreams: upstreams.collect(),
+        let mut builder = Self {
             drills: Drills::new(&ledger),
             ledger,
-            recorder,
-            gate,
-        }
+            recorder: Page::recorder(),
+            gate: SocketGate::default(),
+            fan_out_tasks: TaskMonitor::new(),
+            fleet: Arc::new(Fleet::new(Vec::new())),
+        };
+        let upstreams = config.upstreams.iter();
+        let upstreams = upstreams
+            .map(|upstream| builder.upstream(upstream))
+            .collect();
+        builder.fleet = Arc::new(Fleet::new(upstreams));
+        builder
     }
 
-    fn parts<'a>(&'a self, fan_out_tasks: &'a TaskMonitor) -> Parts<'a> {
+    /// An upstream; its meters go on where one of its name has counted before.
+    fn upstream(&self, config: &UpstreamConfig) -> Arc<Upstream> {
+        let meters = UpstreamMeters::new(&*self.recorder, &config.name);
+        Upstream::new(config, &self.ledger, meters, &self.gate)
+    }
+
+    fn parts<'a>(&'a self, upstreams: &'a [Arc<Upstream>]) -> Parts<'a> {
         Parts {
             ledger: &self.ledger,
             recorder: &self.recorder,
-            upstreams: &self.upstreams,
+            upstreams,
             drills: &self.drills,
-            fan_out_tasks,
+            fan_out_tasks: &self.fan_out_tasks,
         }
     }
 
-    fn page(&self, fan_out_tasks: &TaskMonitor) -> Page {
-        let upstreams = self.upstreams.iter().map(|upstream| {
-            let waiting = Arc::clone(upstream);
-            let waiters = move || waiting.waiters();
-            UpstreamLevels::new(&self.recorder, upstream.name(), upstream.limit(), waiters)
-        });
+    /// What is published of the upstreams of one name, whichever configuration they are of.
+    fn levels(&self, name: &Arc<str>) -> UpstreamLevels {
+        let (limited, limit_name) = (Arc::clone(&self.fleet), Arc::clone(name));
+        let (waited, waiters_name) = (Arc::clone(&self.fleet), Arc::clone(name));
+        let limit = move || limited.limit(&limit_name);
+        let waiters = move || waited.waiters(&waiters_name);
+        UpstreamLevels::new(&self.recorder, name, limit, waiters)
+    }
+
+    fn page(&self) -> Page {
+        let upstreams = self.fleet.current();
+        let upstreams = upstreams
+            .iter()
+            .map(|upstream| self.levels(upstream.name()));
         let drills = Drill::ALL.map(|drill| {
             let drills = Arc::clone(&self.drills);
             let is_active = move || drills.share(drill).is_some();
@@ -282,7 +379,7 @@ impl Builder {
         Page::new(
             self.recorder.clone(),
             self.ledger.clone(),
-            fan_out_tasks.clone(),
+            self.fan_out_tasks.clone(),
             upstreams.collect(),
             drills.into(),
         )
@@ -291,12 +388,12 @@ impl Builder {
     fn server(
         &self,
         listener: &Listener,
-        limits: Limits,
+        limits: watch::Receiver<Limits>,
         stage: &Stage,
         reserve: Option<Arc<Reserve>>,
     ) -> Server {
         Server {
-            meters: ListenerMeters::new(&self.recorder, listener.name, limits.max_connections),
+            meters: ListenerMeters::new(&self.recorder, listener.name),
             limits,
             ledger: self.ledger.clone(),
             reserve,
@@ -342,11 +439,12 @@ fn raise_descriptor_limit() {
     }
 }
 
-async fn keep_up(page: Arc<Page>, reserve: Arc<Reserve>) {
+async fn keep_up(page: Arc<Page>, reserve: Arc<Reserve>, fleet: Arc<Fleet>) {
     loop {
         tokio::time::sleep(UPKEEP_PERIOD).await;
         page.upkeep();
         reserve.refill();
+        fleet.prune();
     }
 }
 

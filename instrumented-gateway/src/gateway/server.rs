@@ -22,7 +22,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use resource_ledger::{ConnectionTaskOutcome, Labels, Ledger, TaskSet};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use web_config::{AcceptError, Protection};
 
@@ -110,7 +110,8 @@ impl Listener {
 
 /// What a listener is served with.
 pub(crate) struct Server {
-    pub(crate) limits: Limits,
+    /// A reload changes them: those of heads hold for connections accepted afterwards.
+    pub(crate) limits: watch::Receiver<Limits>,
     pub(crate) ledger: Ledger,
     pub(crate) meters: ListenerMeters,
     /// Descriptors that this listener may use up to accept at the limit.
@@ -127,15 +128,24 @@ impl Server {
     /// Serves until drained. Returns how many connections were cut.
     pub(crate) async fn serve(self, listener: Listener, handler: impl Handler) -> usize {
         let tasks = self.ledger.account::<ConnectionTaskOutcome>(Labels::new());
-        let permits = Arc::new(Semaphore::new(self.limits.max_connections));
+        let mut limits = self.limits.clone();
         let mut connections = TaskSet::new();
         let mut pause = Pause::default();
+        let mut was_full = false;
         loop {
+            let limit = limits.borrow_and_update().max_connections;
+            self.meters.limit(limit);
+            let is_full = connections.len() >= limit;
+            if is_full && !was_full {
+                self.meters.limit_reached();
+            }
+            was_full = is_full;
             tokio::select! {
                 biased;
                 () = self.drain.cancelled() => break,
                 Some(ended) = connections.join_next() => self.ended(ended.is_err()),
-                (stream, permit) = self.accept(&listener, &permits, &mut pause) => {
+                Ok(()) = limits.changed() => {}
+                stream = self.accept(&listener, &mut pause), if !is_full => {
                     let client = match stream.peer_addr() {
                         Ok(peer) => Client::new(peer),
                         // It left before it was looked at.
@@ -145,7 +155,7 @@ impl Server {
                     let held = self.meters.connection();
                     connections.spawn(tasks.open(), async move {
                         connection.await;
-                        drop((permit, held));
+                        drop(held);
                     });
                 }
             }
@@ -170,28 +180,15 @@ impl Server {
         }
     }
 
-    /// The next connection, within the limit. Cancel safe: a pause goes on where it was.
-    async fn accept(
-        &self,
-        listener: &Listener,
-        permits: &Arc<Semaphore>,
-        pause: &mut Pause,
-    ) -> (TcpStream, OwnedSemaphorePermit) {
-        let permit = match Arc::clone(permits).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                self.meters.limit_reached();
-                let permit = Arc::clone(permits).acquire_owned().await;
-                permit.expect("the semaphore is never closed")
-            }
-        };
+    /// The next connection. Cancel safe: a pause goes on where it was.
+    async fn accept(&self, listener: &Listener, pause: &mut Pause) -> TcpStream {
         loop {
             pause.wait().await;
             match listener.socket.accept().await {
                 Ok((stream, _)) => {
                     pause.over(listener.name);
                     prepare(&stream);
-                    return (stream, permit);
+                    return stream;
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) if is_exhausted(&error) && self.release_spare() => {}
@@ -216,12 +213,13 @@ impl Server {
         handler: H,
     ) -> impl Future<Output = ()> + Send + 'static {
         let mut builder = http1::Builder::new();
+        let limits = self.limits.borrow().clone();
         builder
             .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_read_timeout)
-            .max_headers(self.limits.max_headers)
-            .max_header_size(self.limits.max_header_bytes)
-            .max_buf_size(self.limits.max_header_bytes.max(LEAST_BUFFER_BYTES));
+            .header_read_timeout(limits.header_read_timeout)
+            .max_headers(limits.max_headers)
+            .max_header_size(limits.max_header_bytes)
+            .max_buf_size(limits.max_header_bytes.max(LEAST_BUFFER_BYTES));
         let drain = self.drain.clone();
         let cut = client.cut().clone();
         let meters = self.meters.clone();

@@ -55,7 +55,8 @@ impl Subject {
         &self,
         handled: impl Future<Output = Response<GatewayBody>>,
     ) -> Response<Answer> {
-        let ends = &self.front.0.routes[0].ends;
+        let table = self.front.table();
+        let ends = &table.routes[0].ends;
         let owner = Owner::begin(&ends.requests, OwnerId::default());
         let record = Record::new(&ends.meters);
         let response = self.front.supervise(&owner, handled).await;
@@ -114,17 +115,19 @@ async fn a_client_that_leaves_before_the_answer_is_499() {
 
 #[tokio::test]
 async fn a_deadline_is_shortened_by_trusted_peers_alone() {
-    let mut subject = subject();
-    let shared = Arc::get_mut(&mut subject.front.0).expect("alone");
-    shared.trusted_peers = vec!["10.0.0.0/8".parse().expect("a network")];
+    let subject = subject();
+    let mut table = subject.front.table();
+    drop(subject);
+    let alone = Arc::get_mut(&mut table).expect("alone");
+    alone.trusted_peers = vec!["10.0.0.0/8".parse().expect("a network")];
     let budget = |milliseconds: &str, peer: &str| {
         let request = Request::builder()
             .header("x-request-deadline-ms", milliseconds)
             .body(())
             .expect("a request");
         let peer = peer.parse().expect("an address");
-        let route = &subject.front.0.routes[0];
-        let deadline = subject.front.deadline(route, &request, peer);
+        let route = &table.routes[0];
+        let deadline = table.deadline(route, &request, peer);
         deadline
             .saturating_duration_since(clock::now())
             .as_secs_f64()

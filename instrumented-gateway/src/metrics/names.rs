@@ -19,6 +19,9 @@ pub(super) const POOL_REUSES: &str = "gateway_pool_reuses_total";
 pub(super) const UPSTREAM_REQUESTS: &str = "gateway_upstream_requests_total";
 pub(super) const UPSTREAM_REQUEST_DURATION: &str = "gateway_upstream_request_duration_seconds";
 pub(super) const UPSTREAM_REJECTED: &str = "gateway_upstream_rejected_total";
+pub(super) const CONFIG_RELOAD_SUCCESSFUL: &str = "gateway_config_last_reload_successful";
+pub(super) const CONFIG_RELOAD_SUCCESS_TIMESTAMP: &str =
+    "gateway_config_last_reload_success_timestamp_seconds";
 pub(super) const DRILL_ACTIVE: &str = "gateway_drill_active";
 
 pub(super) const TOKIO_WORKERS: &str = "tokio_workers";
@@ -116,6 +119,14 @@ const GAUGES: &[(&str, &str)] = &[
     (
         POOL_WAITERS,
         "Requests that wait for a connection to an upstream.",
+    ),
+    (
+        CONFIG_RELOAD_SUCCESSFUL,
+        "Whether the last attempt to read the configuration succeeded: 0 or 1.",
+    ),
+    (
+        CONFIG_RELOAD_SUCCESS_TIMESTAMP,
+        "When the configuration in force was read, in seconds since the unix epoch.",
     ),
     (
         DRILL_ACTIVE,

@@ -4,7 +4,7 @@
 //! and our own lines follow, for the totals that have fractions.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ::metrics::{Gauge, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -34,22 +34,21 @@ const POOL_STATES: [&str; 4] = ["connecting", "idle", "in_use", "draining"];
 pub(crate) struct UpstreamLevels {
     name: Arc<str>,
     states: [Gauge; POOL_STATES.len()],
+    limit_gauge: Gauge,
+    limit: Box<dyn Fn() -> usize + Send + Sync>,
     waiters_gauge: Gauge,
     waiters: Box<dyn Fn() -> usize + Send + Sync>,
 }
 
 impl UpstreamLevels {
-    /// Registers every series of `upstream`, whose pools may hold `limit` connections.
+    /// Registers every series of `upstream`, whose pools may hold `limit` connections at the time.
     pub(crate) fn new(
         recorder: &SharedRecorder,
         upstream: &Arc<str>,
-        limit: usize,
+        limit: impl Fn() -> usize + Send + Sync + 'static,
         waiters: impl Fn() -> usize + Send + Sync + 'static,
     ) -> Self {
         let label = [("upstream", &**upstream)];
-        recorder
-            .register_gauge(&key(names::POOL_LIMIT, label), &METADATA)
-            .set(limit as f64);
         let state = |state| {
             let labels = label.into_iter().chain([("state", state)]);
             recorder.register_gauge(&key(names::POOL_CONNECTIONS, labels), &METADATA)
@@ -57,6 +56,8 @@ impl UpstreamLevels {
         Self {
             name: Arc::clone(upstream),
             states: POOL_STATES.map(state),
+            limit_gauge: recorder.register_gauge(&key(names::POOL_LIMIT, label), &METADATA),
+            limit: Box::new(limit),
             waiters_gauge: recorder.register_gauge(&key(names::POOL_WAITERS, label), &METADATA),
             waiters: Box::new(waiters),
         }
@@ -67,6 +68,7 @@ impl UpstreamLevels {
             let open = snapshot.open_in_state("pool_connection", &self.name, state);
             gauge.set(open as f64);
         }
+        self.limit_gauge.set((self.limit)() as f64);
         self.waiters_gauge.set((self.waiters)() as f64);
     }
 }
@@ -99,7 +101,8 @@ pub(crate) struct Page {
     exporter: Exporter,
     runtime: RuntimeLevels,
     process: ProcessLevels,
-    upstreams: Vec<UpstreamLevels>,
+    /// Of every upstream that was ever configured.
+    upstreams: Mutex<Vec<UpstreamLevels>>,
     drills: Vec<DrillSwitch>,
 }
 
@@ -132,9 +135,20 @@ impl Page {
             exporter,
             runtime: RuntimeLevels::new(&*recorder, Handle::current(), fan_out),
             process: ProcessLevels::new(&*recorder),
-            upstreams,
+            upstreams: Mutex::new(upstreams),
             drills,
             recorder,
+        }
+    }
+
+    /// Publishes an upstream from now on; one of the same name is published already, and goes on.
+    pub(crate) fn publish_also(&self, levels: UpstreamLevels) {
+        let mut upstreams = self
+            .upstreams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if upstreams.iter().all(|known| known.name != levels.name) {
+            upstreams.push(levels);
         }
     }
 
@@ -144,9 +158,14 @@ impl Page {
         let still = gate.still();
         self.exporter.render(&*self.recorder, |snapshot| {
             drop(still);
-            for upstream in &self.upstreams {
+            let upstreams = self
+                .upstreams
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            for upstream in upstreams.iter() {
                 upstream.publish(snapshot);
             }
+            drop(upstreams);
             for drill in &self.drills {
                 let active = (drill.is_active)();
                 drill.gauge.set(if active { 1.0 } else { 0.0 });

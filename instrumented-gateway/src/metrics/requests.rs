@@ -78,6 +78,7 @@ fn counter(recorder: &SharedRecorder, route: &str, code: &str) -> Counter {
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerMeters {
     connections: Gauge,
+    limit: Gauge,
     limit_reached: Counter,
     accept_failures: Counter,
     timeouts: Counter,
@@ -88,15 +89,13 @@ pub(crate) struct ListenerMeters {
 pub(crate) struct OpenConnection(Gauge);
 
 impl ListenerMeters {
-    /// Registers every series of `listener`, which may have `limit` connections at a time.
-    pub(crate) fn new(recorder: &SharedRecorder, listener: &'static str, limit: usize) -> Self {
+    /// Registers every series of `listener`.
+    pub(crate) fn new(recorder: &SharedRecorder, listener: &'static str) -> Self {
         let key = |name| key(name, [("listener", listener)]);
-        recorder
-            .register_gauge(&key(names::CLIENT_CONNECTIONS_LIMIT), &METADATA)
-            .set(limit as f64);
         let connections = recorder.register_gauge(&key(names::CLIENT_CONNECTIONS), &METADATA);
         Self {
             connections,
+            limit: recorder.register_gauge(&key(names::CLIENT_CONNECTIONS_LIMIT), &METADATA),
             limit_reached: recorder.register_counter(&key(names::CLIENT_LIMIT_REACHED), &METADATA),
             accept_failures: recorder.register_counter(&key(names::ACCEPT_FAILURES), &METADATA),
             timeouts: recorder.register_counter(&key(names::CLIENT_TIMEOUTS), &METADATA),
@@ -106,6 +105,11 @@ impl ListenerMeters {
     pub(crate) fn connection(&self) -> OpenConnection {
         self.connections.increment(1.0);
         OpenConnection(self.connections.clone())
+    }
+
+    /// It may have so many connections at a time from now on.
+    pub(crate) fn limit(&self, limit: usize) {
+        self.limit.set(limit as f64);
     }
 
     pub(crate) fn limit_reached(&self) {

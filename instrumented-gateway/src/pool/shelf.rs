@@ -30,6 +30,8 @@ pub(super) struct Shelf {
     pub(super) limited: usize,
     /// Set once: the pool takes no requests any more, and this is how its connections end.
     closing: Option<ConnectionOutcome>,
+    /// Set once: connections are closed as soon as nobody needs them.
+    retired: bool,
 }
 
 #[derive(Debug)]
@@ -169,7 +171,12 @@ impl Shared {
             .map_or(promised, |end| end.min(promised));
         link.rest(promised, self.limits.idle_enforced.then_some(until));
         shelf.idle.push_back(Idle { session, until });
-        if shelf.idle.len() > self.limits.max_idle
+        let max_idle = if shelf.retired {
+            0
+        } else {
+            self.limits.max_idle
+        };
+        if shelf.idle.len() > max_idle
             && let Some(oldest) = shelf.idle.pop_front()
         {
             oldest.session.close(ConnectionOutcome::Evicted);
@@ -202,6 +209,17 @@ impl Shared {
         let idle = position.and_then(|position| shelf.idle.remove(position));
         drop(shelf);
         drop(idle);
+    }
+
+    pub(super) fn retire(&self) {
+        let idle = {
+            let mut shelf = self.shelf();
+            shelf.retired = true;
+            std::mem::take(&mut shelf.idle)
+        };
+        for idle in idle {
+            idle.session.close(ConnectionOutcome::Evicted);
+        }
     }
 
     pub(super) fn close(&self, outcome: ConnectionOutcome) {

@@ -5,6 +5,7 @@ mod clients;
 mod descriptors;
 mod listeners;
 mod protected;
+mod reload;
 mod requests;
 mod shutdown;
 mod support;

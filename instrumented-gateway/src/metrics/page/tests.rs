@@ -22,7 +22,12 @@ impl Subject {
 fn subject() -> Subject {
     let ledger = Ledger::new(Settings::default());
     let recorder = Page::recorder();
-    let upstreams = vec![UpstreamLevels::new(&recorder, &"content".into(), 512, || 3)];
+    let upstreams = vec![UpstreamLevels::new(
+        &recorder,
+        &"content".into(),
+        || 512,
+        || 3,
+    )];
     let drills = vec![
         DrillSwitch::new(&recorder, "slow-drip", || true),
         DrillSwitch::new(&recorder, "no-deadline", || false),
@@ -103,7 +108,8 @@ async fn what_happens_is_counted() {
         let status = StatusCode::from_u16(code).expect("a status");
         route.ended(status, Duration::from_millis(7));
     }
-    let listener = ListenerMeters::new(&subject.recorder, "listen", 10);
+    let listener = ListenerMeters::new(&subject.recorder, "listen");
+    listener.limit(10);
     let held = [listener.connection(), listener.connection()];
     let [first, _second] = held;
     drop(first);
@@ -211,7 +217,7 @@ async fn every_metric_has_its_help_and_type_once() {
     let subject = subject();
     let _upstream = UpstreamMeters::new(&*subject.recorder, "content");
     let _route = RouteMeters::new(&subject.recorder, &"/a".into());
-    let _listener = ListenerMeters::new(&subject.recorder, "listen", 10);
+    let _listener = ListenerMeters::new(&subject.recorder, "listen");
     let body = subject.ledger.account::<BodyOutcome>(Labels::new());
     drop(body.open());
     let text = subject.render();

@@ -299,3 +299,42 @@ async fn drills_of_the_command_line_are_on_and_logged() {
         "{log}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_reloads_and_a_bad_file_is_told_line_by_line() {
+    let upstream = Upstream::answering(|_| crate::support::response(200, "answered")).await;
+    let file = file(&text(CONFIG, &[upstream.address]));
+    let process = Process::start(Command::new(BINARY).arg("--config").arg(&file.path));
+    let last = |expected: &'static str| async move {
+        loop {
+            let answer = get(process.metrics, "/metrics").await;
+            let series = "gateway_config_last_reload_successful";
+            if answer.text().contains(&format!("\n{series} {expected}\n")) {
+                return;
+            }
+        }
+    };
+    let bad = text(CONFIG, &[upstream.address]).replace("proxy: one", "proxy: two, deadlin: 1s");
+    std::fs::write(&file.path, bad).expect("written");
+    process.signal("HUP");
+    crate::support::soon("the bad file is refused", last("0")).await;
+    assert_eq!(get(process.listen, "/x").await.text(), "answered");
+    let good = text(CONFIG, &[upstream.address]).replace("/*", "/y");
+    std::fs::write(&file.path, good).expect("written");
+    process.signal("HUP");
+    crate::support::soon("the good file is in force", last("1")).await;
+    assert_eq!(get(process.listen, "/x").await.status, 404);
+    assert_eq!(get(process.listen, "/y").await.text(), "answered");
+    process.signal("TERM");
+    let (status, log) = process.end();
+    assert_eq!(status, Some(0), "{log}");
+    for said in [
+        "routes[0].proxy: no upstream is named `two`; configured: one",
+        "routes[0].deadlin: unknown key; did you mean `deadline`?",
+        "the new configuration is refused, the one in force stays",
+        "configuration reloaded",
+        "upstreams_kept=1 upstreams_new=0 upstreams_retired=0",
+    ] {
+        assert!(log.contains(said), "{said} is not in {log}");
+    }
+}
