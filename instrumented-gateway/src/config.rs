@@ -30,6 +30,9 @@ pub const DEFAULT_FAN_OUT_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a body may stand still in both directions.
 pub const DEFAULT_BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a tunnel may stand still in both directions; longer than the pings of the usual WebSocket libraries are apart.
+pub const DEFAULT_TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// A validated configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -54,8 +57,10 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// What a client may ask of the listener.
     pub limits: Limits,
-    /// Peers whose `x-request-deadline-ms` is honoured.
+    /// Peers whose `x-request-deadline-ms` is honoured, and who are believed what they say of earlier hops.
     pub trusted_peers: Vec<IpNetwork>,
+    /// What the gateway adds to the messages that it passes on.
+    pub hop: HopConfig,
     /// The upstreams, in the order of the file.
     pub upstreams: Vec<UpstreamConfig>,
     /// The routes, in the order of the file.
@@ -133,6 +138,39 @@ impl Default for Limits {
             max_headers: 100,
         }
     }
+}
+
+/// What the gateway adds to the messages that it passes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HopConfig {
+    /// Its name in `Via` (RFC 9110, 7.6.3); one of its own making where absent.
+    pub via: Option<Arc<str>>,
+    /// The field `Forwarded` (RFC 7239).
+    pub forwarded: Forwarding,
+    /// The fields `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
+    pub x_forwarded: Forwarding,
+}
+
+impl Default for HopConfig {
+    fn default() -> Self {
+        Self {
+            via: None,
+            forwarded: Forwarding::Off,
+            x_forwarded: Forwarding::Append,
+        }
+    }
+}
+
+/// What becomes of the fields that tell upstreams who the client was. What anybody but a trusted peer says of earlier hops
+/// never goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarding {
+    /// This hop is not told; what a trusted peer says goes on as it is.
+    Off,
+    /// This hop is added behind what a trusted peer says.
+    Append,
+    /// This hop stands alone.
+    Replace,
 }
 
 /// A network of peers, such as `10.0.0.0/8`.
@@ -213,6 +251,9 @@ pub struct RouteConfig {
     pub deadline: Duration,
     /// How long a proxied exchange may go without a byte in either direction; `None` where switched off.
     pub body_idle_timeout: Option<Duration>,
+    /// How long a tunnel, which an upgrade to another protocol leaves, may go without a byte in either direction; `None`
+    /// where switched off.
+    pub tunnel_idle_timeout: Option<Duration>,
     /// What it does.
     pub action: Action,
 }

@@ -9,6 +9,7 @@ use std::io;
 use http::StatusCode;
 
 use crate::metrics::UpstreamResult;
+use crate::upstream::Flaw;
 
 /// What a time-out waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,9 @@ pub enum ForwardError {
     /// The upstream broke the exchange, or its answer is not HTTP.
     #[error("the upstream's answer could not be read")]
     Upstream(#[source] hyper::Error),
+    /// The upstream's answer could be read in more than one way.
+    #[error("the upstream's answer is ambiguous")]
+    Ambiguous(#[source] Flaw),
     /// The upstream changed to another protocol, which nobody asked for.
     #[error("the upstream switched protocols unasked")]
     Switched,
@@ -87,9 +91,11 @@ impl ForwardError {
             Self::InFlightLimit | Self::WaitersLimit | Self::Draining => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Connect(_) | Self::Upstream(_) | Self::Switched | Self::TooLarge { .. } => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::Connect(_)
+            | Self::Upstream(_)
+            | Self::Ambiguous(_)
+            | Self::Switched
+            | Self::TooLarge { .. } => StatusCode::BAD_GATEWAY,
             Self::TimedOut(Stage::RequestBody) => StatusCode::REQUEST_TIMEOUT,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::RequestBody(_) | Self::Target => StatusCode::BAD_REQUEST,
@@ -109,9 +115,11 @@ impl ForwardError {
     pub fn result(&self) -> Option<UpstreamResult> {
         match self {
             Self::InFlightLimit | Self::WaitersLimit | Self::Draining | Self::Target => None,
-            Self::Connect(_) | Self::Upstream(_) | Self::Switched | Self::TooLarge { .. } => {
-                Some(UpstreamResult::Failed)
-            }
+            Self::Connect(_)
+            | Self::Upstream(_)
+            | Self::Ambiguous(_)
+            | Self::Switched
+            | Self::TooLarge { .. } => Some(UpstreamResult::Failed),
             Self::TimedOut(Stage::RequestBody) | Self::RequestBody(_) | Self::ClientGone => {
                 Some(UpstreamResult::Cancelled)
             }

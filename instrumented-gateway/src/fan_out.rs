@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use http::header::ALLOW;
+use http::header::{ALLOW, HOST};
 use http::{HeaderValue, Method, Response, StatusCode};
 use resource_ledger::{Labels, OwnerRef, RequestOutcome, TaskSet};
 use tokio_metrics::TaskMonitor;
@@ -25,6 +25,7 @@ use crate::config::{Call, Policy, RouteConfig};
 use crate::drill::{Drills, Grip};
 use crate::fields;
 use crate::forward::{Inbound, failure, plain};
+use crate::hop::Hop;
 use crate::pool::Fate;
 use crate::upstream::{Lane, Upstream};
 use answer::Key;
@@ -38,6 +39,7 @@ pub struct FanOut {
     keys: Vec<Key>,
     drills: Arc<Drills>,
     monitor: TaskMonitor,
+    hop: Arc<Hop>,
 }
 
 /// How the calls of one request are made, which only a drill does differently.
@@ -65,6 +67,7 @@ impl FanOut {
         upstreams: &[Arc<Upstream>],
         drills: &Arc<Drills>,
         monitor: &TaskMonitor,
+        hop: &Arc<Hop>,
     ) -> Self {
         let caller = |call: &Call| {
             let upstream = &upstreams[call.upstream];
@@ -81,6 +84,7 @@ impl FanOut {
             keys: calls.iter().map(|call| Key::new(&call.name)).collect(),
             drills: Arc::clone(drills),
             monitor: monitor.clone(),
+            hop: Arc::clone(hop),
         }
     }
 
@@ -124,8 +128,11 @@ impl FanOut {
         manner: &Manner,
         failed: &Arc<AtomicBool>,
     ) -> Result<Vec<Planned>, crate::error::ForwardError> {
-        let (head, _) = inbound.request.into_parts();
-        let fields = fields::for_fan_out(head.headers);
+        let (mut head, _) = inbound.request.into_parts();
+        let host = head.headers.remove(HOST);
+        let mut fields = fields::for_fan_out(head.headers);
+        self.hop
+            .mark_request(&mut fields, head.version, &inbound.origin, host.as_ref());
         let plan = |caller: &Arc<Caller>| {
             let lane = match manner {
                 Manner::WithoutDeadline(_) | Manner::Detached(_) => Lane::Exempt,

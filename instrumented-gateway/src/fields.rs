@@ -1,7 +1,8 @@
-//! Which header fields go on, in either direction.
+//! Which fields go on, in either direction, in heads and in trailers.
 //!
 //! hyper passes every field from one HTTP/1 side to the other, those that speak of a single connection too. RFC 9110, 7.6.1:
-//! an intermediary removes them, and those that `Connection` names. Framing is hyper's on both sides.
+//! an intermediary removes them, and those that `Connection` names. What a client asks of its connection is read before that
+//! ([`Wishes`]) and said again of ours where we keep it. Framing is hyper's on both sides.
 
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
@@ -9,7 +10,7 @@ use http::header::{
     IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE,
     TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -50,18 +51,113 @@ const CONTENT: [HeaderName; 7] = [
     TRAILER,
 ];
 
+/// Fields that mean nothing, or something dangerous, once the content has gone by (RFC 9110, 6.5.1): framing, routing,
+/// credentials, conditions, and how the content is to be read.
+const NEVER_IN_TRAILERS: [HeaderName; 28] = [
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    CONTENT_RANGE,
+    TRAILER,
+    HOST,
+    header::AUTHORIZATION,
+    header::WWW_AUTHENTICATE,
+    header::COOKIE,
+    header::SET_COOKIE,
+    header::CACHE_CONTROL,
+    header::PRAGMA,
+    header::MAX_FORWARDS,
+    header::FORWARDED,
+    header::VIA,
+    header::AGE,
+    header::DATE,
+    header::EXPIRES,
+    header::LOCATION,
+    header::RETRY_AFTER,
+    header::VARY,
+    header::WARNING,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_UNMODIFIED_SINCE,
+    IF_RANGE,
+    RANGE,
+];
+
 /// Protocols that a client offers to switch to without needing it.
 const OPTIONAL_UPGRADES: [&str; 2] = ["h2c", "tls/"];
+
+/// What a client asks of its connection.
+#[derive(Debug, Default)]
+pub(crate) struct Wishes {
+    /// It takes trailers (RFC 9110, 10.1.4).
+    pub(crate) trailers: bool,
+    /// The protocols that it wants to switch to, as `Upgrade` says them upstream (RFC 9110, 7.8).
+    pub(crate) upgrade: Option<HeaderValue>,
+}
+
+impl Wishes {
+    /// Reads a request's head that has not been stripped yet.
+    pub(crate) fn read(fields: &HeaderMap, version: Version, has_content: bool) -> Self {
+        let trailers = members(fields, &TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
+        // HTTP/1.0 and HTTP/2 have no Upgrade; with content it may be ignored, and is.
+        let upgrade = (version == Version::HTTP_11 && !has_content)
+            .then(|| upgrade(fields))
+            .flatten();
+        Self { trailers, upgrade }
+    }
+
+    /// Whether an answer switches to one of the protocols that were asked for, and to one only.
+    pub(crate) fn allow(&self, answered: &HeaderMap) -> bool {
+        let mut answered = members(answered, &UPGRADE);
+        let (Some(protocol), None, Some(asked)) = (answered.next(), answered.next(), &self.upgrade)
+        else {
+            return false;
+        };
+        asked.to_str().is_ok_and(|asked| {
+            let mut asked = asked.split(',').map(str::trim);
+            asked.any(|asked| asked.eq_ignore_ascii_case(protocol))
+        })
+    }
+}
+
+/// The protocols without which the request makes no sense, such as `websocket`.
+fn upgrade(fields: &HeaderMap) -> Option<HeaderValue> {
+    if !members(fields, &CONNECTION).any(|name| name.eq_ignore_ascii_case("upgrade")) {
+        return None;
+    }
+    let is_needed = |protocol: &&str| {
+        let protocol = protocol.to_ascii_lowercase();
+        !OPTIONAL_UPGRADES
+            .iter()
+            .any(|known| protocol.starts_with(known))
+    };
+    let needed: Vec<&str> = members(fields, &UPGRADE).filter(is_needed).collect();
+    if needed.is_empty() {
+        return None;
+    }
+    HeaderValue::try_from(needed.join(", ")).ok()
+}
+
+/// The members of a list field, over all its lines, without empty ones.
+pub(crate) fn members<'f>(
+    fields: &'f HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'f str> {
+    fields
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|member| !member.is_empty())
+}
 
 /// Removes what must not go on.
 pub(crate) fn strip_hop_by_hop(fields: &mut HeaderMap) {
     if fields.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = fields
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        let named: Vec<HeaderName> = members(fields, &CONNECTION)
+            .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
             .collect();
         for name in named {
             fields.remove(name);
@@ -73,9 +169,20 @@ pub(crate) fn strip_hop_by_hop(fields: &mut HeaderMap) {
 }
 
 /// The fields of a proxied request that go upstream. `length` is that of its content, if it is known.
-pub(crate) fn for_proxy(mut fields: HeaderMap, length: Option<u64>) -> HeaderMap {
+pub(crate) fn for_proxy(mut fields: HeaderMap, length: Option<u64>, wishes: &Wishes) -> HeaderMap {
     strip_hop_by_hop(&mut fields);
     fields.remove(HOST);
+    match (&wishes.upgrade, wishes.trailers) {
+        (Some(protocols), _) => {
+            fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            fields.insert(UPGRADE, protocols.clone());
+        }
+        (None, true) => {
+            fields.insert(CONNECTION, HeaderValue::from_static("te"));
+            fields.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        (None, false) => {}
+    }
     if length.is_none() {
         // Said aloud, since hyper takes a GET that does not say so for one without content.
         fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -100,103 +207,12 @@ pub(crate) fn strip_content(fields: &mut HeaderMap) {
     }
 }
 
-/// Whether the client asks to switch to a protocol without which its request makes no sense, such as `websocket`.
-pub(crate) fn asks_for_upgrade(fields: &HeaderMap) -> bool {
-    let named = fields
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|name| name.trim().eq_ignore_ascii_case("upgrade"));
-    let needed = fields
-        .get_all(UPGRADE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|protocol| protocol.trim().to_ascii_lowercase())
-        .any(|protocol| {
-            !OPTIONAL_UPGRADES
-                .iter()
-                .any(|known| protocol.starts_with(known))
-        });
-    named && needed
+/// Removes from trailers what must not stand there.
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    for name in HOP_BY_HOP.iter().chain(&NEVER_IN_TRAILERS) {
+        trailers.remove(name);
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut fields = HeaderMap::new();
-        for (name, value) in pairs {
-            fields.append(*name, HeaderValue::from_static(value));
-        }
-        fields
-    }
-
-    #[track_caller]
-    fn names(fields: &HeaderMap) -> Vec<&str> {
-        let mut names: Vec<&str> = fields.keys().map(HeaderName::as_str).collect();
-        names.sort_unstable();
-        names
-    }
-
-    #[test]
-    fn what_speaks_of_one_connection_stays_behind() {
-        let request = fields(&[
-            ("host", "a"),
-            ("connection", "keep-alive, X-Mine"),
-            ("connection", "close"),
-            ("keep-alive", "timeout=5"),
-            ("te", "trailers"),
-            ("upgrade", "h2c"),
-            ("x-mine", "1"),
-            ("accept-encoding", "gzip"),
-            ("content-length", "3"),
-        ]);
-        let proxied = for_proxy(request, Some(3));
-        assert_eq!(names(&proxied), ["accept-encoding", "content-length"]);
-    }
-
-    #[test]
-    fn content_of_unknown_length_is_chunked_again() {
-        let proxied = for_proxy(fields(&[("transfer-encoding", "chunked")]), None);
-        assert_eq!(proxied[TRANSFER_ENCODING], "chunked");
-    }
-
-    #[test]
-    fn a_fan_out_asks_for_all_of_it_as_it_is() {
-        let request = fields(&[
-            ("authorization", "Bearer x"),
-            ("accept-encoding", "gzip"),
-            ("range", "bytes=0-1"),
-            ("if-none-match", "\"x\""),
-            ("if-range", "\"x\""),
-            ("if-modified-since", "Thu, 01 Jan 1970 00:00:00 GMT"),
-            ("content-length", "3"),
-            ("content-type", "text/plain"),
-            ("accept-language", "en"),
-        ]);
-        let called = for_fan_out(request);
-        assert_eq!(names(&called), ["accept-language", "authorization"]);
-    }
-
-    #[track_caller]
-    fn check(pairs: &[(&'static str, &'static str)], expected: bool) {
-        assert_eq!(asks_for_upgrade(&fields(pairs)), expected, "{pairs:?}");
-    }
-
-    #[test]
-    fn an_upgrade_without_which_the_request_makes_no_sense_is_seen() {
-        check(&[], false);
-        check(&[("upgrade", "websocket"), ("connection", "Upgrade")], true);
-        check(&[("upgrade", "h2c"), ("connection", "upgrade")], false);
-        check(&[("upgrade", "TLS/1.2"), ("connection", "upgrade")], false);
-        check(
-            &[("upgrade", "h2c, websocket"), ("connection", "upgrade")],
-            true,
-        );
-        check(&[("upgrade", "websocket")], false);
-    }
-}
+mod tests;

@@ -7,20 +7,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, TRAILER, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, request, uri};
 use http_body::Body;
 use hyper::body::Incoming;
-use resource_ledger::{Account, BodyOutcome, Labels, OwnerRef, RequestOutcome};
+use hyper::upgrade::OnUpgrade;
+use resource_ledger::{Account, BodyOutcome, Labels, OwnerRef, RequestOutcome, ServiceOutcome};
 
 use crate::body::{DownstreamCut, GatewayBody, RequestBody};
 use crate::config::RouteConfig;
 use crate::drill::Drills;
 use crate::error::{ForwardError, Stage};
-use crate::fields;
+use crate::fields::{self, Wishes};
+use crate::hop::{Hop, Origin};
 use crate::pool::Fate;
 use crate::route::{Captures, Template};
-use crate::upstream::{BodyBound, Exchange, Lane, Upstream};
+use crate::tunnel::Tunnel;
+use crate::upstream::{BodyBound, Exchange, Lane, Reply, Upstream};
 
 /// A request that a route has been found for.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct Inbound {
     pub owner: OwnerRef,
     /// The route's deadline, or a nearer one of a trusted peer.
     pub deadline: Instant,
+    /// Who sent it.
+    pub origin: Origin,
 }
 
 /// A configured route that proxies.
@@ -42,8 +47,11 @@ pub struct Proxy {
     upstream: Arc<Upstream>,
     rewrite: Option<Template>,
     body_idle_timeout: Option<Duration>,
+    tunnel_idle_timeout: Option<Duration>,
     bodies: Account<BodyOutcome>,
+    tunnels: Account<ServiceOutcome>,
     drills: Arc<Drills>,
+    hop: Arc<Hop>,
 }
 
 impl Inbound {
@@ -64,6 +72,7 @@ impl Proxy {
         rewrite: Option<Template>,
         upstream: &Arc<Upstream>,
         drills: &Arc<Drills>,
+        hop: &Arc<Hop>,
     ) -> Self {
         let labels = Labels::new()
             .upstream(Arc::clone(upstream.name()))
@@ -73,8 +82,11 @@ impl Proxy {
             upstream: Arc::clone(upstream),
             rewrite,
             body_idle_timeout: route.body_idle_timeout,
-            bodies: upstream.ledger().account(labels),
+            tunnel_idle_timeout: route.tunnel_idle_timeout,
+            bodies: upstream.ledger().account(labels.clone()),
+            tunnels: upstream.ledger().service_account("tunnel", labels),
             drills: Arc::clone(drills),
+            hop: Arc::clone(hop),
         }
     }
 
@@ -86,13 +98,16 @@ impl Proxy {
             captures,
             owner,
             deadline,
+            origin,
         } = inbound;
-        let (head, incoming) = request.into_parts();
-        if fields::asks_for_upgrade(&head.headers) {
-            let text = "protocol upgrades are not supported\n".to_owned();
-            return plain(StatusCode::NOT_IMPLEMENTED, text, RequestOutcome::Rejected);
+        let (mut head, incoming) = request.into_parts();
+        let body = RequestBody::streaming(incoming);
+        let mut wishes = Wishes::read(&head.headers, head.version, !body.is_end_stream());
+        let client = head.extensions.remove::<OnUpgrade>();
+        if client.is_none() {
+            wishes.upgrade = None;
         }
-        let request = match self.outbound(head, RequestBody::streaming(incoming), &captures) {
+        let request = match self.outbound(head, body, &captures, &wishes, &origin) {
             Ok(request) => request,
             Err(error) => return failure(&error),
         };
@@ -114,22 +129,76 @@ impl Proxy {
             Ok(reply) => reply,
             Err(error) => return failure(&error),
         };
+        if reply.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let switched = self.switch(reply, client, &wishes, &owner).await;
+            return switched.unwrap_or_else(|error| failure(&error));
+        }
+        let version = reply.version();
         if let Some(fault) = self.drills.body_fault() {
             let (drills, upstream) = (&self.drills, &self.upstream);
-            return drills.take_body(&fault, upstream, &self.route, &owner, reply);
+            let response = drills.take_body(&fault, upstream, &self.route, &owner, reply);
+            return self.passed_on(response, version, &wishes);
         }
         let mut response = reply.count(self.bodies.open_for(Some(&owner), None));
         match response.body_mut().peek().await {
-            Ok(()) => answer(response.map(GatewayBody::upstream)),
+            Ok(()) => {
+                let response = answer(response.map(GatewayBody::upstream));
+                self.passed_on(response, version, &wishes)
+            }
             Err(error) => failure(&error),
         }
     }
 
+    /// An answer that came as `version`, with this hop's mark.
+    fn passed_on(
+        &self,
+        mut response: Response<GatewayBody>,
+        version: Version,
+        wishes: &Wishes,
+    ) -> Response<GatewayBody> {
+        let fields = response.headers_mut();
+        if !wishes.trailers {
+            // None are sent to a client that did not ask for them (RFC 9110, 6.5.1).
+            fields.remove(TRAILER);
+        }
+        self.hop.mark_answer(fields, version);
+        response
+    }
+
+    /// Joins both connections, where the upstream switched to a protocol that the client asked for.
+    async fn switch(
+        &self,
+        reply: Reply,
+        client: Option<OnUpgrade>,
+        wishes: &Wishes,
+        owner: &OwnerRef,
+    ) -> Result<Response<GatewayBody>, ForwardError> {
+        let protocol = reply.headers().get(UPGRADE).cloned();
+        let (Some(client), Some(protocol), true) =
+            (client, protocol, wishes.allow(reply.headers()))
+        else {
+            reply.refuse();
+            return Err(ForwardError::Switched);
+        };
+        let version = reply.version();
+        let entry = self.tunnels.open_for(Some(owner), None);
+        let (head, conduit) = reply.switch().await?;
+        let tunnel = Tunnel::new(client, conduit, self.tunnel_idle_timeout, entry);
+        let response = Response::from_parts(head, GatewayBody::switched(tunnel));
+        let mut response = self.passed_on(answer(response), version, wishes);
+        let fields = response.headers_mut();
+        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        fields.insert(UPGRADE, protocol);
+        Ok(response)
+    }
+
     fn outbound(
         &self,
-        head: request::Parts,
+        mut head: request::Parts,
         body: RequestBody,
         captures: &Captures,
+        wishes: &Wishes,
+        origin: &Origin,
     ) -> Result<Request<RequestBody>, ForwardError> {
         let target = match &self.rewrite {
             None => head.uri.path_and_query().cloned(),
@@ -144,10 +213,14 @@ impl Proxy {
         };
         let target = target.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
         let length = body.size_hint().exact();
+        let host = head.headers.remove(HOST);
+        let mut fields = fields::for_proxy(head.headers, length, wishes);
+        self.hop
+            .mark_request(&mut fields, head.version, origin, host.as_ref());
         let mut request = Request::new(body);
         *request.method_mut() = head.method;
         *request.uri_mut() = Uri::from(target);
-        *request.headers_mut() = fields::for_proxy(head.headers, length);
+        *request.headers_mut() = fields;
         Ok(request)
     }
 }
@@ -175,6 +248,14 @@ pub fn failure(error: &ForwardError) -> Response<GatewayBody> {
         _ => RequestOutcome::Failed,
     };
     let mut response = plain(status, format!("{error}\n"), outcome);
+    if matches!(
+        error,
+        ForwardError::RequestBody(_) | ForwardError::TimedOut(Stage::RequestBody)
+    ) {
+        // What follows on this connection is of nobody knows which request.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     if let Some(seconds) = error.retry_after_seconds() {
         response
             .headers_mut()

@@ -7,6 +7,7 @@
 mod client;
 mod descriptors;
 mod exchange;
+mod final_recipient;
 mod fleet;
 mod guarded;
 mod reload;
@@ -28,7 +29,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use resource_ledger::{Account, Labels, Ledger, Owner, RequestOutcome};
@@ -40,6 +41,7 @@ use crate::config::{Action, Config, DEFAULT_BODY_IDLE_TIMEOUT, IpNetwork, RouteC
 use crate::drill::Drills;
 use crate::fan_out::FanOut;
 use crate::forward::{Inbound, Proxy, plain};
+use crate::hop::{Hop, Origin};
 use crate::metrics::{PanicMeter, RouteMeters, SharedRecorder};
 use crate::route::{Lookup, RouteTable};
 use crate::upstream::Upstream;
@@ -72,6 +74,7 @@ struct Table {
     routes: Vec<Route>,
     unmatched: Ends,
     trusted_peers: Vec<IpNetwork>,
+    hop: Arc<Hop>,
 }
 
 #[derive(Debug)]
@@ -130,8 +133,10 @@ impl Front {
 
     async fn answer(&self, mut request: Request<Incoming>, client: Client) -> Response<Answer> {
         let table = self.table();
-        let found = match request::check(&mut request) {
-            Ok(()) => table.paths.find(request.uri().path()),
+        let origin = table.origin(client.peer().ip());
+        let found = match table.settle(&mut request, &origin) {
+            Ok(None) => table.paths.find(request.uri().path()),
+            Ok(Some(response)) => return table.conclude(request, &client, response),
             Err(refusal) => return table.refuse(request, &client, refusal),
         };
         let (route, captures) = match found {
@@ -146,7 +151,7 @@ impl Front {
         // Declared before the handler's future, and so dropped after it where the client leaves.
         let owner = Owner::begin(&route.ends.requests, id);
         let record = Record::new(&route.ends.meters);
-        let deadline = table.deadline(route, &request, client.peer().ip());
+        let deadline = table.deadline(route, &request, &origin);
         client.limit_stall(route.stall_limit);
         let cut = DownstreamCut(client.cut().clone());
         request.extensions_mut().insert(cut);
@@ -155,6 +160,7 @@ impl Front {
             captures,
             owner: owner.reference(),
             deadline,
+            origin,
         };
         // Pinned where it is: it is kilobytes long, and whatever takes it by value would copy it.
         let response = {
@@ -195,18 +201,41 @@ impl Front {
 impl Table {
     fn new(config: &Config, parts: &Parts<'_>) -> Self {
         let routes = config.routes.iter();
+        let hop = Arc::new(Hop::new(&config.hop));
         Self {
             paths: RouteTable::new(routes.clone().map(|route| route.path.clone())),
-            routes: routes.map(|route| Route::new(route, parts)).collect(),
+            routes: routes.map(|route| Route::new(route, parts, &hop)).collect(),
             unmatched: Ends::new(parts, &UNMATCHED.into()),
             trusted_peers: config.trusted_peers.clone(),
+            hop,
         }
     }
 
+    fn origin(&self, peer: IpAddr) -> Origin {
+        Origin {
+            address: Some(peer),
+            secure: false,
+            trusted: self.trusted_peers.iter().any(|net| net.contains(peer)),
+        }
+    }
+
+    /// The gateway's own answer to a request that goes no further, or why it goes no further.
+    fn settle<B: http_body::Body>(
+        &self,
+        request: &mut Request<B>,
+        origin: &Origin,
+    ) -> Result<Option<Response<GatewayBody>>, Refusal> {
+        request::check(request, origin)?;
+        if self.hop.has_seen(request.headers()) {
+            return Err(Refusal::Loop);
+        }
+        final_recipient::answer(request)
+    }
+
     /// The route's deadline, or the nearer one that a trusted peer passed on.
-    fn deadline<B>(&self, route: &Route, request: &Request<B>, peer: IpAddr) -> Instant {
+    fn deadline<B>(&self, route: &Route, request: &Request<B>, origin: &Origin) -> Instant {
         let passed_on = request::deadline_milliseconds(request.headers())
-            .filter(|_| self.trusted_peers.iter().any(|net| net.contains(peer)))
+            .filter(|_| origin.trusted)
             .map(Duration::from_millis);
         let budget = passed_on.map_or(route.deadline, |passed_on| passed_on.min(route.deadline));
         clock::now() + budget
@@ -224,19 +253,29 @@ impl Table {
     /// Answers a request that has no route.
     fn reject(
         &self,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         client: &Client,
         status: StatusCode,
         text: String,
+    ) -> Response<Answer> {
+        let response = plain(status, text, RequestOutcome::Rejected);
+        self.conclude(request, client, response)
+    }
+
+    /// Gives a request that has no route the gateway's own answer.
+    fn conclude(
+        &self,
+        mut request: Request<Incoming>,
+        client: &Client,
+        mut response: Response<GatewayBody>,
     ) -> Response<Answer> {
         let ends = &self.unmatched;
         let id = request::identify(request.headers_mut());
         let owner = Owner::begin(&ends.requests, id);
         let record = Record::new(&ends.meters);
         client.limit_stall(Some(DEFAULT_BODY_IDLE_TIMEOUT));
-        let mut response = plain(status, text, RequestOutcome::Rejected);
-        if !request.body().is_end_stream() {
-            // What follows may not be what its framing says it is: nobody reads it as another request.
+        if !request.body().is_end_stream() || request.method() == Method::CONNECT {
+            // What follows may not be what its framing says it is, or no HTTP: nobody reads it as another request.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
@@ -257,11 +296,11 @@ impl Handler for Front {
 }
 
 impl Route {
-    fn new(route: &RouteConfig, parts: &Parts<'_>) -> Self {
+    fn new(route: &RouteConfig, parts: &Parts<'_>, hop: &Arc<Hop>) -> Self {
         let (action, stall_limit) = match &route.action {
             Action::Proxy { upstream, rewrite } => {
                 let upstream = &parts.upstreams[*upstream];
-                let proxy = Proxy::new(route, rewrite.clone(), upstream, parts.drills);
+                let proxy = Proxy::new(route, rewrite.clone(), upstream, parts.drills, hop);
                 (RouteAction::Proxy(proxy), route.body_idle_timeout)
             }
             Action::FanOut { policy, calls } => {
@@ -272,6 +311,7 @@ impl Route {
                     parts.upstreams,
                     parts.drills,
                     parts.fan_out_tasks,
+                    hop,
                 );
                 (
                     RouteAction::FanOut(fan_out),

@@ -11,6 +11,8 @@
 //! - `pool`: the connections to one endpoint, and what becomes of each
 //! - [`body`]: the bodies on either side, and the watch over their progress
 //! - `fields`: which header fields go on
+//! - [`hop`]: what this hop adds: its name in `Via`, and who the client was
+//! - `tunnel`: both connections of an exchange that switched to another protocol
 //! - [`drill`]: the faults that can be rehearsed
 //! - [`error`]: why a request could not be answered by an upstream, and the status that says so
 //! - [`metrics`]: the one place that names the gateway's own metrics, and the `metrics` listener
@@ -32,11 +34,13 @@ pub mod fan_out;
 mod fields;
 pub mod forward;
 pub mod gateway;
+pub mod hop;
 pub mod metrics;
 mod pool;
 pub mod route;
 pub mod tasks;
 pub mod telemetry;
+mod tunnel;
 pub mod upstream;
 
 pub use pool::SocketGate;

@@ -22,6 +22,7 @@ mod slot;
 pub use io::SocketGate;
 pub(crate) use lease::{Fate, Lease, Watched};
 pub(crate) use line::Waiting;
+pub(crate) use link::Switched;
 pub(crate) use shelf::{Claim, Claimant};
 
 use std::panic::Location;

@@ -7,17 +7,19 @@
 
 mod body;
 mod exchange;
+mod framing;
 mod in_flight;
 mod meter;
 
 pub use body::UpstreamBody;
-pub(crate) use exchange::{BodyBound, Exchange, Lane, Reply};
+pub(crate) use exchange::{BodyBound, Conduit, Exchange, Lane, Reply};
+pub use framing::Flaw;
 
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::HeaderValue;
+use http::{Extensions, HeaderValue, Request};
 use resource_ledger::{Account, ConnectionOutcome, Ledger};
 
 use crate::config::UpstreamConfig;
@@ -34,6 +36,8 @@ pub struct Upstream {
     next: AtomicUsize,
     common: Common,
     in_flight: Arc<InFlight>,
+    /// What every request carries so that interim answers (1xx) are counted; hyper reads over them.
+    interim: Extensions,
 }
 
 impl Upstream {
@@ -54,8 +58,9 @@ impl Upstream {
             config: config.clone(),
             pools,
             next: AtomicUsize::new(0),
-            common,
             in_flight: Arc::new(InFlight::new(config.max_in_flight)),
+            interim: interim(&common.meters),
+            common,
         })
     }
 
@@ -166,6 +171,13 @@ impl Upstream {
             }
         }
     }
+}
+
+fn interim(meters: &Arc<UpstreamMeters>) -> Extensions {
+    let meters = Arc::clone(meters);
+    let mut template = Request::new(());
+    hyper::ext::on_informational(&mut template, move |_| meters.informational());
+    std::mem::take(template.extensions_mut())
 }
 
 async fn lease_after_waiting(

@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::progress::Progress;
+use crate::fields;
 
 /// Nothing, or what the client sends, as it sends it. It knows when it has been read to its end: an upstream that answers
 /// before that leaves a connection that cannot be used again.
@@ -66,7 +67,12 @@ impl Body for RequestBody {
         let Some(incoming) = &mut self.incoming else {
             return Poll::Ready(None);
         };
-        let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
+        let mut frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            fields::strip_trailers(trailers);
+        }
         let ended = match &frame {
             Some(Ok(frame)) => frame.is_trailers() || incoming.is_end_stream(),
             Some(Err(_)) => false,

@@ -10,6 +10,8 @@ use resource_ledger::{Owner, RequestOutcome};
 
 use super::progress::Progress;
 use crate::error::{ForwardError, Stage};
+use crate::fields;
+use crate::tunnel::Tunnel;
 use crate::upstream::UpstreamBody;
 
 /// What the server sends. It holds the request's [`Owner`] from the moment the handler returns: the request ends when the
@@ -27,6 +29,8 @@ pub struct GatewayBody {
 enum Content {
     Bytes(Option<Bytes>),
     Upstream(Box<UpstreamBody>),
+    /// No content: what comes after the head is another protocol's.
+    Switched(Option<Box<Tunnel>>),
 }
 
 impl GatewayBody {
@@ -46,6 +50,19 @@ impl GatewayBody {
     /// An upstream's answer, streamed.
     pub fn upstream(body: UpstreamBody) -> Self {
         Self::from_content(Content::Upstream(Box::new(body)))
+    }
+
+    /// No content, and a tunnel that takes the connection over once the head has been sent.
+    pub(crate) fn switched(tunnel: Tunnel) -> Self {
+        Self::from_content(Content::Switched(Some(Box::new(tunnel))))
+    }
+
+    /// The tunnel, for whoever owns the client's connection; left here it ends with the body.
+    pub(crate) fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
+        match &mut self.content {
+            Content::Switched(tunnel) => tunnel.take(),
+            Content::Bytes(_) | Content::Upstream(_) => None,
+        }
     }
 
     fn from_content(content: Content) -> Self {
@@ -77,7 +94,7 @@ impl GatewayBody {
     /// The progress of an answer that streams from an upstream; `None` where it is all there.
     pub(crate) fn progress(&self) -> Option<&Arc<Progress>> {
         match &self.content {
-            Content::Bytes(_) => None,
+            Content::Bytes(_) | Content::Switched(_) => None,
             Content::Upstream(body) => body.progress(),
         }
     }
@@ -97,10 +114,16 @@ impl Body for GatewayBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ForwardError>>> {
-        let frame = match &mut self.content {
+        let mut frame = match &mut self.content {
+            Content::Switched(_) => None,
             Content::Bytes(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
             Content::Upstream(body) => ready!(Pin::new(body).poll_frame(context)),
         };
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            fields::strip_trailers(trailers);
+        }
         match &frame {
             Some(Ok(frame)) if frame.is_data() && !self.is_end_stream() => {}
             Some(Ok(_)) | None => self.end(self.outcome),
@@ -116,6 +139,7 @@ impl Body for GatewayBody {
         match &self.content {
             Content::Bytes(bytes) => bytes.is_none(),
             Content::Upstream(body) => body.is_end_stream(),
+            Content::Switched(_) => true,
         }
     }
 
@@ -125,6 +149,7 @@ impl Body for GatewayBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Content::Upstream(body) => body.size_hint(),
+            Content::Switched(_) => SizeHint::with_exact(0),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A value that cannot be read does not end the walk: its default stands in until the end, where one mistake is enough
 //! to refuse the whole file. Contradictions between values that were read are found on the way, where the lines are.
 
+mod hop;
 mod routes;
 mod upstreams;
 
@@ -47,6 +48,7 @@ pub(super) fn config(text: &str, directory: &Path) -> Result<Config, Mistakes> {
     let trusted_peers = fields
         .optional("trusted_peers")
         .map(|node| trusted_peers(node, &mut mistakes));
+    let hop = hop::read(&mut fields, &mut mistakes);
     let upstreams = Upstreams::read(&mut fields, grace, &listeners.own, &mut mistakes);
     let routes = routes::read(&mut fields, &upstreams, &mut mistakes);
     fields.finish(&mut mistakes);
@@ -62,6 +64,7 @@ pub(super) fn config(text: &str, directory: &Path) -> Result<Config, Mistakes> {
         shutdown_timeout: shutdown_timeout.unwrap_or(Duration::from_secs(10)),
         limits: limits.unwrap_or_default(),
         trusted_peers: trusted_peers.unwrap_or_default(),
+        hop,
         upstreams: upstreams.into_configs(),
         routes,
     };

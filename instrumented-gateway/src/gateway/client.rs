@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::exchange::Engaged;
 use crate::body::Progress;
 use crate::clock;
 use crate::config::DEFAULT_BODY_IDLE_TIMEOUT;
@@ -34,6 +35,8 @@ struct State {
     stall_limit_milliseconds: AtomicU64,
     /// Of the answer that is on its way, where it streams.
     progress: Mutex<Option<Arc<Progress>>>,
+    /// What takes the connection over when hyper is done with it.
+    tunnel: Mutex<Option<Box<Engaged>>>,
 }
 
 impl Client {
@@ -44,6 +47,7 @@ impl Client {
             cut: CancellationToken::new(),
             stall_limit_milliseconds: AtomicU64::new(milliseconds(DEFAULT_BODY_IDLE_TIMEOUT)),
             progress: Mutex::new(None),
+            tunnel: Mutex::new(None),
         }))
     }
 
@@ -73,6 +77,20 @@ impl Client {
     /// From now on every byte that its socket takes is progress of this exchange, until there is another.
     pub(crate) fn answers(&self, progress: Option<Arc<Progress>>) {
         *self.progress() = progress;
+    }
+
+    /// The connection goes on as a tunnel when hyper is done with it.
+    pub(crate) fn switch_to(&self, engaged: Engaged) {
+        *self.tunnel() = Some(Box::new(engaged));
+    }
+
+    /// The tunnel that the connection goes on as, if it does.
+    pub(crate) fn take_tunnel(&self) -> Option<Box<Engaged>> {
+        self.tunnel().take()
+    }
+
+    fn tunnel(&self) -> MutexGuard<'_, Option<Box<Engaged>>> {
+        self.0.tunnel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wrote(&self) {

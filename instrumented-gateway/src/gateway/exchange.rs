@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use resource_ledger::Owner;
+use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::request;
@@ -15,6 +16,7 @@ use crate::body::GatewayBody;
 use crate::clock;
 use crate::error::{ForwardError, client_closed_request};
 use crate::metrics::RouteMeters;
+use crate::tunnel::Tunnel;
 
 /// Counts its request when it is dropped: with the status that was sent, or as 499 where the client left before that, or
 /// before all of the answer was taken.
@@ -55,7 +57,31 @@ pub(crate) struct Answer {
     status: StatusCode,
     // In this order: the body ends the owner, then the request is counted.
     body: GatewayBody,
+    /// Gone where the request goes on as a tunnel.
+    record: Option<Record>,
+}
+
+/// A request that goes on as a tunnel once its answer's head has been sent; until then it ends as `client_gone`.
+#[derive(Debug)]
+pub(crate) struct Engaged {
+    // In this order: the tunnel is closed, the owner ends, then the request is counted.
+    tunnel: Box<Tunnel>,
+    owner: Owner,
     record: Record,
+}
+
+impl Engaged {
+    /// Runs the tunnel to its end.
+    pub(crate) async fn run(self, cut: &CancellationToken) {
+        let Self {
+            tunnel,
+            owner,
+            mut record,
+        } = self;
+        record.sent = Some(StatusCode::SWITCHING_PROTOCOLS);
+        let outcome = tunnel.run(cut).await;
+        owner.end(outcome);
+    }
 }
 
 /// Makes an answer of what a handler gave; from here on the server holds the request's owner.
@@ -67,12 +93,25 @@ pub(crate) fn answer(
 ) -> Response<Answer> {
     request::echo_id(&owner.reference().id().request_id, response.headers_mut());
     let status = response.status();
-    response.map(|body| {
+    response.map(|mut body| {
+        if let Some(tunnel) = body.take_tunnel() {
+            client.limit_stall(tunnel.idle_timeout());
+            client.switch_to(Engaged {
+                tunnel,
+                owner,
+                record,
+            });
+            return Answer {
+                status,
+                body,
+                record: None,
+            };
+        }
         client.answers(body.progress().cloned());
         let mut answer = Answer {
             status,
             body: body.owned_by(owner),
-            record,
+            record: Some(record),
         };
         // What is all there is taken together with the head.
         if answer.body.progress().is_none() {
@@ -84,7 +123,9 @@ pub(crate) fn answer(
 
 impl Answer {
     fn settle(&mut self) {
-        self.record.sent = Some(self.status);
+        if let Some(record) = &mut self.record {
+            record.sent = Some(self.status);
+        }
     }
 }
 

@@ -3,10 +3,13 @@
 //! hyper's server refuses what breaks HTTP's framing; it accepts what a gateway must not pass on (RFC 9112, 3.2 and 6.1):
 //! a Host that is missing, repeated or no host, and transfer codings that not every recipient understands.
 
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use resource_ledger::OwnerId;
+
+use crate::fields::members;
+use crate::hop::Origin;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -24,8 +27,22 @@ pub(crate) enum Refusal {
     RepeatedHost,
     #[error("the Host is not a host name or address with an optional port")]
     InvalidHost,
-    #[error("the request target has another scheme than http")]
+    #[error("the Host and the request target name different hosts")]
+    TwoHosts,
+    #[error("the request target has another scheme than http or https")]
     Scheme,
+    #[error("the request target is for https, the connection is not")]
+    Insecure,
+    #[error("the target `*` is for OPTIONS only")]
+    Asterisk,
+    #[error("a TRACE has no content")]
+    TraceContent,
+    #[error("Max-Forwards is no number, or more than one")]
+    MaxForwards,
+    #[error("no expectation but `100-continue` is met")]
+    Expectation,
+    #[error("the request has been here before, by its Via")]
+    Loop,
     #[error("`chunked` stands twice in Transfer-Encoding")]
     ChunkedTwice,
     #[error("no transfer coding but `chunked` is supported")]
@@ -37,11 +54,20 @@ pub(crate) enum Refusal {
 impl Refusal {
     pub(crate) fn status(self) -> StatusCode {
         match self {
+            // No method of ours (RFC 9110, 9.3.6): a tunnel to wherever the client says is what a gateway is not.
             Self::Connect | Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::Insecure => StatusCode::MISDIRECTED_REQUEST,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            // The fault of a configuration, not of the client: 508 tells whoever looks for it, where 400 would not.
+            Self::Loop => StatusCode::LOOP_DETECTED,
             Self::NoHost
             | Self::RepeatedHost
             | Self::InvalidHost
+            | Self::TwoHosts
             | Self::Scheme
+            | Self::Asterisk
+            | Self::TraceContent
+            | Self::MaxForwards
             | Self::ChunkedTwice
             | Self::DotSegment => StatusCode::BAD_REQUEST,
         }
@@ -49,30 +75,51 @@ impl Refusal {
 }
 
 /// Refuses what must not be passed on; afterwards Host is the one that the request means (RFC 9112, 3.2.2).
-pub(crate) fn check<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+pub(crate) fn check<B>(request: &mut Request<B>, origin: &Origin) -> Result<(), Refusal> {
     if request.method() == Method::CONNECT {
         return Err(Refusal::Connect);
     }
     check_transfer_encoding(request.headers())?;
-    check_host(request.version(), request.headers())?;
-    let Some(authority) = request.uri().authority() else {
-        return Ok(());
-    };
-    if request.uri().scheme_str() != Some("http") {
-        return Err(Refusal::Scheme);
+    let authority = request.uri().authority();
+    check_host(request.version(), request.headers(), authority.is_some())?;
+    if let Some(authority) = authority {
+        match request.uri().scheme_str() {
+            Some("http") => {}
+            Some("https") if origin.secure || origin.trusted => {}
+            // RFC 9110, 7.4.
+            Some("https") => return Err(Refusal::Insecure),
+            _ => return Err(Refusal::Scheme),
+        }
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::InvalidHost)?;
+        if !is_host(&host) {
+            return Err(Refusal::InvalidHost);
+        }
+        // In HTTP/1.1 the target wins; in HTTP/2 it was no proxy that said so (RFC 9113, 8.3.1).
+        let came = request.headers().get(HOST);
+        let differs =
+            came.is_some_and(|came| !came.as_bytes().eq_ignore_ascii_case(host.as_bytes()));
+        if request.version() == Version::HTTP_2 && differs {
+            return Err(Refusal::TwoHosts);
+        }
+        request.headers_mut().insert(HOST, host);
     }
-    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::InvalidHost)?;
-    if !is_host(&host) {
-        return Err(Refusal::InvalidHost);
-    }
-    request.headers_mut().insert(HOST, host);
-    Ok(())
+    check_expectations(request.version(), request.headers())
 }
 
-fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+/// HTTP/1.0 has no expectations (RFC 9110, 10.1.1).
+fn check_expectations(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+    if version == Version::HTTP_10 || !headers.contains_key(EXPECT) {
+        return Ok(());
+    }
+    let met = members(headers, &EXPECT).all(|member| member.eq_ignore_ascii_case("100-continue"));
+    met.then_some(()).ok_or(Refusal::Expectation)
+}
+
+fn check_host(version: Version, headers: &HeaderMap, has_authority: bool) -> Result<(), Refusal> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if version == Version::HTTP_11 => Err(Refusal::NoHost),
+        (None, _) if version == Version::HTTP_2 && !has_authority => Err(Refusal::NoHost),
         (None, _) => Ok(()),
         (Some(_), Some(_)) => Err(Refusal::RepeatedHost),
         (Some(host), None) if is_host(host) => Ok(()),

@@ -241,14 +241,15 @@ impl Server {
                 let (handler, client, drain) = (handler.clone(), client.clone(), drain.clone());
                 async move {
                     let mut response = handler.handle(request, client).await;
-                    if drain.is_cancelled() {
+                    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                    if drain.is_cancelled() && !switched {
                         let close = HeaderValue::from_static("close");
                         response.headers_mut().insert(CONNECTION, close);
                     }
                     Ok::<_, Infallible>(response)
                 }
             });
-            let mut connection = pin!(builder.serve_connection(io, service));
+            let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
             let mut drained = pin!(async {
                 drain.cancelled().await;
                 tokio::time::sleep(LINGER).await;
@@ -271,7 +272,13 @@ impl Server {
                 }
                 Err(error) if error.is_parse() => handler.refused(StatusCode::BAD_REQUEST),
                 // The client left, or took nothing any more: the requests concerned say so themselves.
-                Ok(()) | Err(_) => {}
+                Err(_) => {}
+                Ok(()) => {
+                    // Still this connection's task: it counts, drains and is cut like any other.
+                    if let Some(engaged) = client.take_tunnel() {
+                        engaged.run(client.cut()).await;
+                    }
+                }
             }
         }
     }

@@ -125,9 +125,9 @@ async fn a_deadline_is_shortened_by_trusted_peers_alone() {
             .header("x-request-deadline-ms", milliseconds)
             .body(())
             .expect("a request");
-        let peer = peer.parse().expect("an address");
+        let origin = table.origin(peer.parse().expect("an address"));
         let route = &table.routes[0];
-        let deadline = table.deadline(route, &request, peer);
+        let deadline = table.deadline(route, &request, &origin);
         deadline
             .saturating_duration_since(clock::now())
             .as_secs_f64()

@@ -18,6 +18,7 @@ pub(super) const POOL_CONNECTS: &str = "gateway_pool_connects_total";
 pub(super) const POOL_REUSES: &str = "gateway_pool_reuses_total";
 pub(super) const UPSTREAM_REQUESTS: &str = "gateway_upstream_requests_total";
 pub(super) const UPSTREAM_REQUEST_DURATION: &str = "gateway_upstream_request_duration_seconds";
+pub(super) const UPSTREAM_INTERIM: &str = "gateway_upstream_interim_responses_total";
 pub(super) const UPSTREAM_REJECTED: &str = "gateway_upstream_rejected_total";
 pub(super) const CONFIG_RELOAD_SUCCESSFUL: &str = "gateway_config_last_reload_successful";
 pub(super) const CONFIG_RELOAD_SUCCESS_TIMESTAMP: &str =
@@ -82,6 +83,10 @@ const COUNTERS: &[(&str, &str)] = &[
     (
         UPSTREAM_REQUESTS,
         "Exchanges with an upstream, by how they ended.",
+    ),
+    (
+        UPSTREAM_INTERIM,
+        "Interim responses (1xx) of an upstream, which are read over and not passed on.",
     ),
     (
         UPSTREAM_REJECTED,

@@ -64,6 +64,7 @@ pub struct UpstreamMeters {
     reuses: Counter,
     results: [Counter; UpstreamResult::ALL.len()],
     duration: Histogram,
+    interim: Counter,
     rejected: [Counter; Rejection::ALL.len()],
 }
 
@@ -81,6 +82,7 @@ impl UpstreamMeters {
             results: UpstreamResult::ALL
                 .map(|result| counter(names::UPSTREAM_REQUESTS, Some(("result", result.word())))),
             duration: recorder.register_histogram(&duration, &METADATA),
+            interim: counter(names::UPSTREAM_INTERIM, None),
             rejected: Rejection::ALL
                 .map(|reason| counter(names::UPSTREAM_REJECTED, Some(("reason", reason.word())))),
         }
@@ -93,6 +95,7 @@ impl UpstreamMeters {
             reuses: Counter::noop(),
             results: UpstreamResult::ALL.map(|_| Counter::noop()),
             duration: Histogram::noop(),
+            interim: Counter::noop(),
             rejected: Rejection::ALL.map(|_| Counter::noop()),
         }
     }
@@ -111,6 +114,11 @@ impl UpstreamMeters {
     pub fn finished(&self, result: UpstreamResult, duration: Duration) {
         self.results[result as usize].increment(1);
         self.duration.record(duration.as_secs_f64());
+    }
+
+    /// The upstream sent an interim answer (1xx).
+    pub fn informational(&self) {
+        self.interim.increment(1);
     }
 
     /// An exchange was refused.

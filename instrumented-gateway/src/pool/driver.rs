@@ -10,16 +10,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use bytes::Bytes;
 use http_body::Body;
 use hyper::client::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
 use resource_ledger::{Account, ConnectionOutcome, ConnectionTaskOutcome, Labels, Ledger};
+use tokio::sync::oneshot;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::io::PooledIo;
-use super::link::{Drain, Link, Message, Session, Watch};
+use super::link::{Drain, Link, Message, Session, Switched, Watch};
 use crate::body::{Progress, RequestBody};
 use crate::clock;
 
@@ -36,7 +38,7 @@ pub(super) struct Driver {
     /// Gone once the connection has ended by itself.
     connection: Option<Http1>,
     /// What is left then: the socket, until its user has said how the use ended.
-    remains: Option<TokioIo<PooledIo>>,
+    remains: Option<Remains>,
     /// How it ended by itself.
     ended: Option<ConnectionOutcome>,
     work: Work,
@@ -59,6 +61,18 @@ enum Work {
         bytes_left: u64,
         until: Instant,
     },
+    /// Waits for hyper to let go of a connection that switched to another protocol.
+    Switching {
+        session: Session,
+        taker: oneshot::Sender<Switched>,
+        until: Instant,
+    },
+}
+
+/// A connection's socket without HTTP on it, and what was read and is no HTTP.
+struct Remains {
+    io: PooledIo,
+    unread: Bytes,
 }
 
 struct Alarm {
@@ -126,7 +140,13 @@ impl Driver {
             });
             // hyper's half goes at once, so that nobody takes the connection for one that can be used again.
             let connection = self.connection.take();
-            self.remains = connection.map(|connection| connection.into_parts().io);
+            self.remains = connection.map(|connection| {
+                let parts = connection.into_parts();
+                Remains {
+                    io: parts.io.into_inner(),
+                    unread: parts.read_buf,
+                }
+            });
         }
         let outcome = self.ended?;
         match self.link.end() {
@@ -147,6 +167,14 @@ impl Driver {
         match message {
             Message::Close(outcome) => return Some(outcome),
             Message::Settle { session, progress } => self.settle(session, progress, until),
+            Message::Switch { session, taker } => {
+                self.link.set_watch(Watch::Off);
+                self.work = Work::Switching {
+                    session,
+                    taker,
+                    until,
+                };
+            }
             Message::Drain(drain) => {
                 self.bound_work(until);
                 drain.body.handle().set_deadline(Some(until));
@@ -181,6 +209,9 @@ impl Driver {
     }
 
     fn poll_work(&mut self, context: &mut Context<'_>) -> Option<ConnectionOutcome> {
+        if matches!(self.work, Work::Switching { .. }) {
+            return self.hand_over();
+        }
         if let Work::Draining {
             drain, bytes_left, ..
         } = &mut self.work
@@ -208,15 +239,33 @@ impl Driver {
             Poll::Ready(Err(_)) => Some(self.ended.unwrap_or(ConnectionOutcome::PeerClosed)),
             Poll::Ready(Ok(())) => match std::mem::replace(&mut self.work, Work::None) {
                 Work::Settling { session, .. } => self.pool.put(session).err(),
-                Work::None | Work::Draining { .. } => None,
+                Work::None | Work::Draining { .. } | Work::Switching { .. } => None,
             },
         }
+    }
+
+    /// Gives a connection that switched protocols to whoever waits for it, as soon as hyper has let it go.
+    fn hand_over(&mut self) -> Option<ConnectionOutcome> {
+        let Remains { io, unread } = self.remains.take()?;
+        if let Work::Switching { session, taker, .. } =
+            std::mem::replace(&mut self.work, Work::None)
+        {
+            let entry = self.link.entry().clone();
+            // Before it is given: from then on it closes when its new user is done.
+            entry.will_close(ConnectionOutcome::Upgraded);
+            // Where nobody waits any more it is dropped, and so closed.
+            let _ = taker.send(Switched { io, unread, entry });
+            drop(session);
+        }
+        Some(ConnectionOutcome::Upgraded)
     }
 
     /// Sets the timer, if something is due before it rings; ready when it has rung.
     fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let due = match &self.work {
-            Work::Settling { until, .. } | Work::Draining { until, .. } => Some(*until),
+            Work::Settling { until, .. }
+            | Work::Draining { until, .. }
+            | Work::Switching { until, .. } => Some(*until),
             Work::None => self.link.next_alarm(),
         };
         let Some(due) = due else {
@@ -270,6 +319,9 @@ impl Driver {
                     ConnectionOutcome::EarlyResponse
                 };
                 return (*until <= now).then_some(outcome);
+            }
+            Work::Switching { until, .. } => {
+                return (*until <= now).then_some(ConnectionOutcome::Error);
             }
             Work::None => {}
         }

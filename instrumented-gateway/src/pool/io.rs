@@ -38,7 +38,7 @@ impl SocketGate {
 
 /// A connected socket with its entry and its place in the pool; all three end together, in this order.
 #[derive(Debug)]
-pub(super) struct PooledIo {
+pub(crate) struct PooledIo {
     stream: Option<CountedIo<TcpStream, ConnectionOutcome>>,
     slot: Arc<Slot>,
     gate: SocketGate,

@@ -9,10 +9,11 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use resource_ledger::{BodyOutcome, ConnectionOutcome, CountedBody, EntryHandle};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::link::{Drain, Message, Session, Streaming, Watch};
+use super::link::{Drain, Message, Session, Streaming, Switched, Watch};
 use crate::body::{Progress, RequestBody};
 
 /// A connection in use. It ends in one of four ways, each of which says what becomes of the connection: [`Lease::finish`],
@@ -153,6 +154,16 @@ impl Lease {
             progress: Arc::clone(progress),
             otherwise,
         }));
+    }
+
+    /// The answer's head switched to another protocol: takes the connection away from HTTP. `None` where it could not be had;
+    /// it is closed then.
+    pub(crate) async fn switch(mut self) -> Option<Switched> {
+        let session = self.session.take()?;
+        let link = Arc::clone(session.link());
+        let (taker, taken) = oneshot::channel();
+        link.tell(Message::Switch { session, taker });
+        taken.await.ok()
     }
 
     /// Closes the connection now.

@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use resource_ledger::{BodyOutcome, ConnectionOutcome, CountedBody, EntryHandle};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::io::PooledIo;
 use super::shelf::Claimant;
 use super::slot::Slot;
 use crate::body::{Progress, RequestBody};
@@ -61,8 +64,22 @@ pub(super) enum Message {
     },
     /// The answer has not been read to its end: read the rest, within bounds.
     Drain(Drain),
+    /// The connection speaks another protocol from here on: hand it over, as it is.
+    Switch {
+        session: Session,
+        taker: oneshot::Sender<Switched>,
+    },
     /// Close it now.
     Close(ConnectionOutcome),
+}
+
+/// A connection that speaks another protocol than HTTP. Its entry is in it, and closes with it.
+#[derive(Debug)]
+pub(crate) struct Switched {
+    pub(crate) io: PooledIo,
+    /// What has been read of the other protocol already.
+    pub(crate) unread: Bytes,
+    pub(crate) entry: EntryHandle<ConnectionOutcome>,
 }
 
 /// A body that nobody wants any more.

@@ -4,8 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::HOST;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, response};
+use http::header::{HOST, UPGRADE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, response,
+};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use resource_ledger::{BodyOutcome, ConnectionOutcome, Entry, OwnerRef};
@@ -13,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Upstream;
 use super::body::{UpstreamBody, Use};
+use super::framing;
 use super::in_flight::Place;
 use super::meter::Meter;
 use crate::body::{Progress, RequestBody};
 use crate::clock::{self, Elapsed};
 use crate::error::{ForwardError, Stage};
-use crate::metrics::Rejection;
-use crate::pool::{Claimant, Fate, Lease, Pool, Watched};
+use crate::metrics::{Rejection, UpstreamResult};
+use crate::pool::{Claimant, Fate, Lease, Pool, Switched, Watched};
 
 /// The remaining budget in whole milliseconds, as it goes on to upstreams.
 pub(crate) const REQUEST_DEADLINE: HeaderName = HeaderName::from_static("x-request-deadline-ms");
@@ -79,9 +82,57 @@ struct Bounds {
     cut: Option<CancellationToken>,
 }
 
+/// A connection that switched protocols, with what else the exchange uses until both sides have ended.
+#[derive(Debug)]
+pub(crate) struct Conduit {
+    // The connection first: it is closed, then its place in flight is free.
+    pub(crate) connection: Switched,
+    _place: Option<Place>,
+    _meter: Meter,
+}
+
 impl Reply {
     pub(crate) fn status(&self) -> StatusCode {
         self.head.status
+    }
+
+    /// The version of HTTP that the upstream answered in.
+    pub(crate) fn version(&self) -> Version {
+        self.head.version
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// Takes the connection of an answer that switched protocols.
+    ///
+    /// # Errors
+    /// If hyper does not let it go.
+    pub(crate) async fn switch(self) -> Result<(response::Parts, Conduit), ForwardError> {
+        let Use {
+            lease,
+            place,
+            mut meter,
+        } = self.using;
+        meter.will_end(Some(UpstreamResult::Failed));
+        let connection = lease.switch().await.ok_or(ForwardError::Switched)?;
+        meter.will_end(Some(UpstreamResult::Ok));
+        let conduit = Conduit {
+            connection,
+            _place: place,
+            _meter: meter,
+        };
+        Ok((self.head, conduit))
+    }
+
+    /// The answer is none that can be passed on: its connection is closed.
+    pub(crate) fn refuse(self) {
+        let Use {
+            lease, mut meter, ..
+        } = self.using;
+        meter.will_end(Some(UpstreamResult::Failed));
+        lease.close(ConnectionOutcome::Error);
     }
 
     /// Counts the body under `entry`, whose site is the place that is responsible for reading it.
@@ -177,21 +228,27 @@ impl Upstream {
             cut: exchange.cut,
         };
         let mut request = exchange.request;
+        let method = request.method().clone();
+        let may_switch = request.headers().contains_key(UPGRADE);
         let mut again = false;
         loop {
             let (mut lease, host) = self
                 .lease(&exchange.lane, &claimant, &exchange.fate, again)
                 .await?;
             address(&mut request, host, claimant.deadline);
+            request.extensions_mut().clone_from(&self.interim);
             let may_repeat = lease.is_reused() && !again;
             let spare = may_repeat.then(|| copy(&request)).flatten();
             let sent = within(&claimant, lease.send(request)).await;
             let failure = match sent {
-                Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Ok(Ok(mut response)) => {
+                    let error = match refusal(&method, may_switch, &mut response) {
+                        Ok(()) => return Ok((response, lease)),
+                        Err(error) => error,
+                    };
                     lease.close(ConnectionOutcome::Error);
-                    return Err(ForwardError::Switched);
+                    return Err(error);
                 }
-                Ok(Ok(response)) => return Ok((response, lease)),
                 Ok(Err(failure)) => failure,
                 Err(Elapsed) => {
                     lease.close(ConnectionOutcome::Error);
@@ -215,6 +272,19 @@ impl Upstream {
             again = true;
         }
     }
+}
+
+/// Refuses an answer that must not be passed on.
+fn refusal(
+    method: &Method,
+    may_switch: bool,
+    response: &mut Response<Incoming>,
+) -> Result<(), ForwardError> {
+    let status = response.status();
+    if status == StatusCode::SWITCHING_PROTOCOLS && !may_switch {
+        return Err(ForwardError::Switched);
+    }
+    framing::settle(method, status, response.headers_mut()).map_err(ForwardError::Ambiguous)
 }
 
 async fn within<F: Future>(claimant: &Claimant, future: F) -> Result<F::Output, Elapsed> {

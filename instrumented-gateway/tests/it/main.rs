@@ -11,3 +11,4 @@ mod limits;
 mod proxy;
 mod reuse;
 mod shell;
+mod wire;

@@ -8,4 +8,4 @@ mod protected;
 mod reload;
 mod requests;
 mod shutdown;
-mod support;
+pub(crate) mod support;

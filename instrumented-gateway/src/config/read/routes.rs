@@ -7,7 +7,7 @@ use super::upstreams::Upstreams;
 use crate::config::values::{duration, duration_or_off};
 use crate::config::{
     Action, Call, DEFAULT_BODY_IDLE_TIMEOUT, DEFAULT_FAN_OUT_DEADLINE, DEFAULT_PROXY_DEADLINE,
-    Policy, RouteConfig,
+    DEFAULT_TUNNEL_IDLE_TIMEOUT, Policy, RouteConfig,
 };
 use crate::route::{Pattern, Template};
 
@@ -92,10 +92,16 @@ fn route(
             "belongs to `proxy`; a fan-out's `deadline` bounds its bodies too",
             mistakes,
         );
+        fields.refuse(
+            "tunnel_idle_timeout",
+            "belongs to `proxy`; a fan-out never switches protocols",
+            mistakes,
+        );
     }
     let rewrite = fields.optional("rewrite");
     let rewrite = rewrite.and_then(|node| rewrite_of(node, path.as_ref(), mistakes));
     let body_idle_timeout = optional(fields, "body_idle_timeout", mistakes, duration_or_off);
+    let tunnel_idle_timeout = optional(fields, "tunnel_idle_timeout", mistakes, duration_or_off);
     let proxy = proxy.map(|node| upstreams.resolve(node, mistakes));
     let fan_out = fan_out.map(|node| fan_out_of(node, path.as_ref(), upstreams, mistakes));
     let (action, default_deadline) = match (proxy, fan_out) {
@@ -109,6 +115,7 @@ fn route(
         path: path?,
         deadline: deadline.unwrap_or(default_deadline),
         body_idle_timeout: body_idle_timeout.unwrap_or(Some(DEFAULT_BODY_IDLE_TIMEOUT)),
+        tunnel_idle_timeout: tunnel_idle_timeout.unwrap_or(Some(DEFAULT_TUNNEL_IDLE_TIMEOUT)),
         action: action?,
     })
 }

@@ -10,7 +10,7 @@ fn checked(target: &str, fields: &[(&str, &str)], expected: &str) {
         builder = builder.header(*name, *value);
     }
     let mut request = builder.body(()).expect("a request");
-    let said = match check(&mut request) {
+    let said = match check(&mut request, &Origin::default()) {
         Ok(()) => match request.headers().get(HOST) {
             Some(host) => host.to_str().expect("text").to_owned(),
             None => "-".to_owned(),
@@ -44,7 +44,7 @@ fn an_absolute_target_names_the_host() {
     checked(
         "https://b/x",
         &[("host", "b")],
-        "400 the request target has another scheme than http",
+        "421 the request target is for https, the connection is not",
     );
     checked(
         "http://u:p@b/x",
@@ -54,13 +54,69 @@ fn an_absolute_target_names_the_host() {
 }
 
 #[test]
+fn https_needs_tls_or_a_trusted_peer() {
+    let ask = |origin: Origin| {
+        let builder = Request::builder().uri("https://b/x").header("host", "b");
+        let mut request = builder.body(()).expect("a request");
+        check(&mut request, &origin)
+    };
+    let (secure, trusted) = (true, true);
+    assert_eq!(ask(Origin::default()), Err(Refusal::Insecure));
+    assert_eq!(
+        ask(Origin {
+            secure,
+            ..Origin::default()
+        }),
+        Ok(())
+    );
+    assert_eq!(
+        ask(Origin {
+            trusted,
+            ..Origin::default()
+        }),
+        Ok(())
+    );
+    checked(
+        "ftp://b/x",
+        &[("host", "b")],
+        "400 the request target has another scheme than http or https",
+    );
+}
+
+#[test]
+fn http_2_has_one_host() {
+    let ask = |target: &str, host: Option<&str>| {
+        let mut builder = Request::builder().version(Version::HTTP_2).uri(target);
+        if let Some(host) = host {
+            builder = builder.header("host", host);
+        }
+        let mut request = builder.body(()).expect("a request");
+        check(&mut request, &Origin::default())
+    };
+    assert_eq!(ask("http://b/x", None), Ok(()));
+    assert_eq!(ask("http://b/x", Some("B")), Ok(()));
+    assert_eq!(ask("http://b/x", Some("c")), Err(Refusal::TwoHosts));
+    assert_eq!(ask("/x", Some("b")), Ok(()));
+    assert_eq!(ask("/x", None), Err(Refusal::NoHost));
+}
+
+#[test]
+fn expectations() {
+    let host = ("host", "a");
+    checked("/", &[host, ("expect", "100-Continue")], "a");
+    let refused = "417 no expectation but `100-continue` is met";
+    checked("/", &[host, ("expect", "200-ok")], refused);
+    checked("/", &[host, ("expect", "100-continue, x")], refused);
+}
+
+#[test]
 fn http_1_0_needs_no_host() {
     let mut request = Request::builder()
         .version(Version::HTTP_10)
         .uri("/")
         .body(())
         .expect("a request");
-    assert_eq!(check(&mut request), Ok(()));
+    assert_eq!(check(&mut request, &Origin::default()), Ok(()));
 }
 
 #[test]
@@ -102,7 +158,10 @@ fn connect_is_refused() {
         .header("host", "a:443")
         .body(())
         .expect("a request");
-    assert_eq!(check(&mut request), Err(Refusal::Connect));
+    assert_eq!(
+        check(&mut request, &Origin::default()),
+        Err(Refusal::Connect)
+    );
 }
 
 fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -129,7 +129,7 @@ async fn bad_requests_are_refused_and_counted() {
         ),
         (
             "GET ftp://b/one/x HTTP/1.1\r\nhost: b\r\n\r\n",
-            "400 the request target has another scheme than http",
+            "400 the request target has another scheme than http or https",
         ),
         (
             "POST /one/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
@@ -152,8 +152,8 @@ async fn bad_requests_are_refused_and_counted() {
             "400 the path has a `.` or `..` segment",
         ),
         (
-            "OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n",
-            "404 no route matches this path",
+            "GET * HTTP/1.1\r\nhost: a\r\n\r\n",
+            "400 the target `*` is for OPTIONS only",
         ),
         ("GET  /one/x HTTP/1.1\r\nhost: a\r\n\r\n", "400 "),
         ("not http at all\r\n\r\n", "400 "),

@@ -17,6 +17,7 @@ use instrumented_gateway::config::{Action, Config};
 use instrumented_gateway::drill::Drills;
 use instrumented_gateway::fan_out::FanOut;
 use instrumented_gateway::forward::{Inbound, Proxy};
+use instrumented_gateway::hop::{Hop, Origin};
 use instrumented_gateway::metrics::UpstreamMeters;
 use instrumented_gateway::route::{Lookup, RouteTable};
 use instrumented_gateway::upstream::Upstream;
@@ -209,15 +210,17 @@ impl Inner {
             .collect();
         let drills = Drills::new(&ledger);
         let monitor = tokio_metrics::TaskMonitor::new();
+        let hop = Arc::new(Hop::new(&config.hop));
         let handler = |route: &instrumented_gateway::config::RouteConfig| match &route.action {
             Action::Proxy { upstream, rewrite } => Handler::Proxy(Proxy::new(
                 route,
                 rewrite.clone(),
                 &upstreams[*upstream],
                 &drills,
+                &hop,
             )),
             Action::FanOut { policy, calls } => Handler::FanOut(FanOut::new(
-                route, *policy, calls, &upstreams, &drills, &monitor,
+                route, *policy, calls, &upstreams, &drills, &monitor, &hop,
             )),
         };
         let handlers = config.routes.iter().map(handler).collect();
@@ -265,6 +268,7 @@ impl Inner {
             captures,
             owner: owner.reference(),
             deadline: now() + self.config.routes[route].deadline,
+            origin: Origin::default(),
         };
         let panics_after = inbound.request.headers().get(PANICS_AFTER).cloned();
         let answer = async {
