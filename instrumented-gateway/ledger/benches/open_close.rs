@@ -4,12 +4,21 @@
 //! and two threads that do at least 1.4 times as much as one. The budget is judged by the shortest of many short
 //! batches, so that what else runs on the machine cannot break it.
 
+use std::convert::Infallible;
 use std::hint::black_box;
+use std::pin::pin;
 use std::sync::Barrier;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group};
-use resource_ledger::{Account, BodyOutcome, Exporter, Labels, Ledger, Owner, OwnerId};
+use http::{Extensions, Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use resource_ledger::{
+    Account, BodyOutcome, CountingLayer, Exporter, Labels, Ledger, Owner, OwnerId,
+};
+use tower::{Layer, Service, service_fn};
 
 fn bodies(ledger: &Ledger) -> Account<BodyOutcome> {
     ledger.account(Labels::new().upstream("content").route("/content/*"))
@@ -122,6 +131,41 @@ fn scrape(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A request through the tower layer, beside the same without it.
+fn layer(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("layer");
+    let ledger = Ledger::default();
+    let mut bare = service_fn(|_: Request<()>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(&b"news"[..]))))
+    });
+    group.bench_function("bare", |bencher| bencher.iter(|| serve(&mut bare)));
+    let mut counted = CountingLayer::new(&ledger).layer(bare);
+    group.bench_function("counted", |bencher| bencher.iter(|| serve(&mut counted)));
+    let routed = |extensions: &Extensions| extensions.get::<&str>().copied();
+    let mut routed = CountingLayer::new(&ledger).routed_by(routed).layer(bare);
+    group.bench_function("counted_by_route", |bencher| {
+        bencher.iter(|| serve(&mut routed))
+    });
+    group.finish();
+}
+
+/// One request, from its head to the end of its answer, as a server would drive it.
+fn serve<S, B>(service: &mut S)
+where
+    S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
+    B: Body,
+{
+    let mut context = Context::from_waker(Waker::noop());
+    let mut request = Request::new(());
+    request.extensions_mut().insert("/home/{id}");
+    let mut call = pin!(service.call(black_box(request)));
+    let Poll::Ready(Ok(response)) = call.as_mut().poll(&mut context) else {
+        return;
+    };
+    let mut body = pin!(response.into_body());
+    let _ = black_box(body.as_mut().poll_frame(&mut context));
+}
+
 /// Nanoseconds of one open and close, in the shortest of the batches.
 fn shortest(threads: usize, work: impl Fn() + Sync) -> f64 {
     const BATCHES: usize = 2_000;
@@ -160,7 +204,7 @@ fn hold_budget() {
     );
 }
 
-criterion_group!(benches, one_thread, threads, scrape);
+criterion_group!(benches, one_thread, threads, scrape, layer);
 
 fn main() {
     benches();

@@ -15,7 +15,7 @@ use crate::ledger::Core;
 use crate::outcome::Outcome;
 use crate::owner::OwnerRef;
 use crate::registry::Identity;
-use crate::shard::Opening;
+use crate::shard::{Opening, Ticket};
 use crate::site::site_of;
 use crate::sync::Arc;
 
@@ -96,6 +96,17 @@ impl<O: Outcome> Account<O> {
         Self::new(Arc::clone(&self.core), self.core.register(identity))
     }
 
+    /// The account of another route, alike in all else.
+    #[cfg(not(loom))]
+    pub(crate) fn on_route(&self, route: &str) -> Account<O> {
+        let identity = self.core.identity(self.index);
+        let identity = Identity {
+            route: Some(route.into()).filter(|_| !route.is_empty()),
+            ..(*identity).clone()
+        };
+        Self::new(Arc::clone(&self.core), self.core.register(identity))
+    }
+
     pub(crate) fn open_at(
         &self,
         location: &'static Location<'static>,
@@ -103,6 +114,9 @@ impl<O: Outcome> Account<O> {
         deadline: Option<Instant>,
     ) -> Entry<O> {
         let shard = self.core.shard_of_this_thread();
+        if self.core.counts_nothing() {
+            return Entry::new(Arc::clone(shard), Ticket::NONE);
+        }
         let opening = Opening {
             account: self.index,
             location,

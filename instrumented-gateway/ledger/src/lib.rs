@@ -61,6 +61,11 @@
 //! # }
 //! ```
 //!
+//! # A server
+//! [`CountingLayer`] is a `tower` layer: it opens a `request` entry for each request, leaves an [`OwnerRef`] in its
+//! extensions, and ends it when the answer's body is dropped, with how that went. `examples/` holds three services of a
+//! page each: a bare hyper server, an axum handler with a reqwest client, and a worker that fans out without HTTP.
+//!
 //! # Layout
 //! - `ledger`: the [`Ledger`], its settings, and how to get an account
 //! - `account`: what entries are counted under
@@ -68,6 +73,7 @@
 //! - `outcome`: how it can end
 //! - `owner`: the request that it works for
 //! - `body`, `io`, `task`, `executor`: wrappers that hold an entry for something
+//! - `layer`: the same for the requests of a server
 //! - `snapshot`, `listing`, `closed`: what is counted, who holds it, where it ended
 //! - `export`: the same as metrics
 //! - `registry`, `shard`: the counting core
@@ -86,6 +92,8 @@ mod executor;
 mod export;
 #[cfg(not(loom))]
 mod io;
+#[cfg(not(loom))]
+mod layer;
 mod ledger;
 mod listing;
 mod outcome;
@@ -112,6 +120,8 @@ pub use executor::CountingExecutor;
 pub use export::Exporter;
 #[cfg(not(loom))]
 pub use io::CountedIo;
+#[cfg(not(loom))]
+pub use layer::{CountingFuture, CountingLayer, CountingService, OwnedBody, RouteOf};
 pub use ledger::{Ledger, Settings};
 pub use listing::{Filter, Listing, OpenEntry, OpenOwner};
 pub use outcome::{

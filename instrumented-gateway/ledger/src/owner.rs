@@ -5,6 +5,7 @@
 //! owns, among the variables of a function before.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -44,11 +45,19 @@ impl Owner {
     /// Opens the `request` entry. Its site in listings is the caller's line.
     #[track_caller]
     pub fn begin(account: &Account<RequestOutcome>, id: OwnerId) -> Owner {
+        Self::begin_at(Location::caller(), account, id)
+    }
+
+    pub(crate) fn begin_at(
+        location: &'static Location<'static>,
+        account: &Account<RequestOutcome>,
+        id: OwnerId,
+    ) -> Owner {
         let reference = OwnerRef(Arc::new(State {
             id,
             ended_at: OnceLock::new(),
         }));
-        let entry = account.open_for(Some(&reference), None);
+        let entry = account.open_at(location, Some(&reference), None);
         Owner {
             entry: Some(entry),
             reference,

@@ -66,6 +66,18 @@ pub(crate) struct Ticket {
     id: u64,
 }
 
+impl Ticket {
+    /// Of an entry that nobody keeps.
+    pub(crate) const NONE: Self = Self {
+        slot: usize::MAX,
+        id: u64::MAX,
+    };
+
+    fn is_none(self) -> bool {
+        self.id == u64::MAX
+    }
+}
+
 /// What a new entry starts with.
 pub(crate) struct Opening {
     pub(crate) account: usize,
@@ -129,6 +141,9 @@ impl Shard {
 
     /// Closes the entry with the outcome that `choose` makes of the one announced before, if any.
     pub(crate) fn close(&self, ticket: Ticket, choose: impl FnOnce(Option<u8>) -> usize) {
+        if ticket.is_none() {
+            return;
+        }
         let mut books = self.books();
         let is_this = |record: &Record| record.id == ticket.id;
         if !books.open.get(ticket.slot).is_some_and(is_this) {
@@ -149,6 +164,9 @@ impl Shard {
         ticket: Ticket,
         change: impl FnOnce(&mut Record) -> R,
     ) -> Option<R> {
+        if ticket.is_none() {
+            return None;
+        }
         let mut books = self.books();
         books
             .open

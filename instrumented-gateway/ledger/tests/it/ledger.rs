@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use resource_ledger::{
     BodyOutcome, ConnectionOutcome, Filter, Labels, Ledger, Owner, RequestOutcome, ServiceOutcome,
-    TaskOutcome,
+    Settings, TaskOutcome,
 };
 
 use crate::support::{account_of, manual_ledger, outcomes, owner_id, panic_holding};
@@ -325,4 +325,22 @@ fn a_past_crowd_costs_no_memory_for_ever() {
     drop(crowd);
     assert_eq!(outcomes(&ledger, "response_body"), [("abandoned", 20_000)]);
     assert_eq!(ledger.snapshot().open("response_body"), 0);
+}
+
+#[test]
+fn a_ledger_that_counts_nothing_takes_entries_all_the_same() {
+    let ledger = Ledger::new(Settings {
+        counts_nothing: true,
+        ..Settings::default()
+    });
+    let account = ledger.account::<BodyOutcome>(Labels::new());
+    let owner = Owner::begin(&ledger.account(Labels::new()), owner_id("r-1"));
+    let entry = account.open_for(Some(&owner.reference()), Some(ledger.now()));
+    entry.set_state("in_use");
+    entry.will_close(BodyOutcome::Failed);
+    assert_eq!(ledger.oldest(&Filter::default(), 10).total, 0);
+    drop((entry, account.open()));
+    let snapshot = ledger.snapshot();
+    let body = snapshot.of("response_body").next().expect("the account");
+    assert_eq!((body.opened, body.closed_total(), body.open), (0, 0, 0));
 }

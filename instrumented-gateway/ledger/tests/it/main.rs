@@ -8,6 +8,7 @@ mod executor;
 mod export;
 mod io;
 mod laws;
+mod layer;
 mod ledger;
 mod support;
 mod task;
