@@ -53,6 +53,8 @@ pub struct Config {
     pub grace: Duration,
     /// How many accounts the ledger keeps apart.
     pub max_accounts: usize,
+    /// Threads that serve; as many as there are processors where absent.
+    pub worker_threads: Option<usize>,
     /// How long a shutdown waits for requests in flight before it cuts them.
     pub shutdown_timeout: Duration,
     /// What a client may ask of the listener.

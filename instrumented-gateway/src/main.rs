@@ -43,7 +43,10 @@ fn run(arguments: &Run) -> anyhow::Result<()> {
     let path = arguments.config.as_deref().context("--config is missing")?;
     let config = Config::load(path)?;
     let telemetry = Telemetry::install(&config, arguments.log_format);
-    let runtime = telemetry.tasks.runtime().context("no tokio runtime")?;
+    let runtime = telemetry
+        .tasks
+        .runtime(config.worker_threads)
+        .context("no tokio runtime")?;
     runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;

@@ -64,12 +64,15 @@ impl TaskRegistry {
         }))
     }
 
-    /// A multi-threaded runtime whose tasks are in this registry.
+    /// A runtime with so many threads, or one for each processor, whose tasks are in this registry.
     ///
     /// # Errors
     /// Where the system gives no threads or no poll.
-    pub fn runtime(&self) -> io::Result<Runtime> {
+    pub fn runtime(&self, worker_threads: Option<usize>) -> io::Result<Runtime> {
         let mut builder = Builder::new_multi_thread();
+        if let Some(threads) = worker_threads {
+            builder.worker_threads(threads);
+        }
         self.observe(&mut builder);
         builder.enable_all().build()
     }
@@ -178,7 +181,7 @@ mod tests {
         let registry = TaskRegistry::new();
         let ledger = Ledger::default();
         let account = ledger.account::<TaskOutcome>(Labels::new());
-        let runtime = registry.runtime().expect("a runtime");
+        let runtime = registry.runtime(None).expect("a runtime");
         runtime.block_on(async {
             let mut held = TaskSet::new();
             let line = line!() + 2;
@@ -206,7 +209,7 @@ mod tests {
     #[test]
     fn an_executors_tasks_carry_the_line_that_made_it() {
         let registry = TaskRegistry::new();
-        let runtime = registry.runtime().expect("a runtime");
+        let runtime = registry.runtime(None).expect("a runtime");
         runtime.block_on(async {
             let line = line!() + 1;
             let executor = CountingExecutor::new(&Ledger::default());
@@ -223,7 +226,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "the hooks must not miscount it")]
     fn what_fires_the_terminate_hook_alone_counts_for_nothing() {
         let registry = TaskRegistry::new();
-        let runtime = registry.runtime().expect("a runtime");
+        let runtime = registry.runtime(None).expect("a runtime");
         runtime.block_on(async {
             for _ in 0..10 {
                 tokio::task::spawn_blocking(|| ()).await.expect("it ran");

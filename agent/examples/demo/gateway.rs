@@ -60,19 +60,22 @@ routes:
 pub(crate) fn run(configuration: &Path) -> anyhow::Result<()> {
     let config = Config::load(configuration)?;
     let telemetry = Telemetry::install(&config, LogFormat::Text);
-    telemetry.tasks.runtime()?.block_on(async {
-        let parent = Parent::take()?;
-        let gateway = Gateway::start(config, telemetry).await?;
-        child::report(&Ready {
-            listen: gateway.listen_addr().to_string(),
-            metrics: gateway.metrics_addr().to_string(),
-            admin: gateway
-                .admin_addr()
-                .map(|address| address.to_string())
-                .unwrap_or_default(),
-        })?;
-        parent.ended().await;
-        gateway.shutdown().await;
-        Ok(())
-    })
+    telemetry
+        .tasks
+        .runtime(config.worker_threads)?
+        .block_on(async {
+            let parent = Parent::take()?;
+            let gateway = Gateway::start(config, telemetry).await?;
+            child::report(&Ready {
+                listen: gateway.listen_addr().to_string(),
+                metrics: gateway.metrics_addr().to_string(),
+                admin: gateway
+                    .admin_addr()
+                    .map(|address| address.to_string())
+                    .unwrap_or_default(),
+            })?;
+            parent.ended().await;
+            gateway.shutdown().await;
+            Ok(())
+        })
 }

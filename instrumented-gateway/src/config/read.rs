@@ -20,6 +20,7 @@ use upstreams::Upstreams;
 /// hyper refuses a smaller buffer.
 const LEAST_HEADER_BYTES: u64 = 8192;
 const MOST_HEADER_BYTES: u64 = 16 << 20;
+const MOST_WORKER_THREADS: usize = 1024;
 
 /// Reads a configuration. The files that it names are relative to `directory`.
 pub(super) fn config(text: &str, directory: &Path) -> Result<Config, Mistakes> {
@@ -41,6 +42,12 @@ pub(super) fn config(text: &str, directory: &Path) -> Result<Config, Mistakes> {
         &mut mistakes,
         |node, mistakes| count(node, 1, 1_000_000, mistakes),
     );
+    let worker_threads = optional(
+        &mut fields,
+        "worker_threads",
+        &mut mistakes,
+        |node, mistakes| count(node, 1, MOST_WORKER_THREADS, mistakes),
+    );
     let shutdown_timeout = optional(&mut fields, "shutdown_timeout", &mut mistakes, duration);
     let limits = fields
         .optional("limits")
@@ -61,6 +68,7 @@ pub(super) fn config(text: &str, directory: &Path) -> Result<Config, Mistakes> {
         console: listeners.console,
         grace,
         max_accounts: max_accounts.unwrap_or(1000),
+        worker_threads,
         shutdown_timeout: shutdown_timeout.unwrap_or(Duration::from_secs(10)),
         limits: limits.unwrap_or_default(),
         trusted_peers: trusted_peers.unwrap_or_default(),

@@ -99,6 +99,23 @@ impl Gateway {
     /// # Errors
     /// Where an address cannot be had, or the web configuration cannot be used; nothing is left bound then.
     pub async fn start(config: Config, telemetry: Telemetry) -> Result<Running, StartError> {
+        let ledger = Ledger::new(Settings {
+            grace: config.grace,
+            max_accounts: config.max_accounts,
+            ..Settings::default()
+        });
+        Self::start_with(config, telemetry, ledger).await
+    }
+
+    /// Starts a gateway that counts in a ledger of the caller's, whose settings stand in place of the configuration's.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`].
+    pub async fn start_with(
+        config: Config,
+        telemetry: Telemetry,
+        ledger: Ledger,
+    ) -> Result<Running, StartError> {
         let listen = Listener::bind("listen", config.listen)?;
         let metrics = Listener::bind("metrics", config.metrics)?;
         let admin = config
@@ -106,7 +123,7 @@ impl Gateway {
             .map(|address| Listener::bind("admin", address))
             .transpose()?;
         raise_descriptor_limit();
-        let builder = Builder::new(&config);
+        let builder = Builder::new(&config, ledger);
         let protection = Protection::open(config.web_config_file.as_deref(), &builder.ledger)?;
         let console = builder.console(config.console, telemetry.console)?;
         let addresses = [Some(&listen), Some(&metrics), admin.as_ref()]
@@ -319,12 +336,7 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(config: &Config) -> Self {
-        let ledger = Ledger::new(Settings {
-            grace: config.grace,
-            max_accounts: config.max_accounts,
-            ..Settings::default()
-        });
+    fn new(config: &Config, ledger: Ledger) -> Self {
         let mut builder = Self {
             drills: Drills::new(&ledger),
             ledger,

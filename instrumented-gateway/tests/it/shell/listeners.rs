@@ -76,7 +76,7 @@ async fn a_drill_is_switched_over_the_wire_and_shown() {
 fn tasks_are_shown_where_they_were_spawned_and_gone_when_they_ended() {
     let telemetry = Telemetry::default();
     let tasks: TaskRegistry = telemetry.tasks.clone();
-    let runtime = tasks.runtime().expect("a runtime");
+    let runtime = tasks.runtime(None).expect("a runtime");
     runtime.block_on(async {
         let upstream = Upstream::hanging().await;
         let gateway = start_with(CONFIG, &[upstream.address], telemetry).await;
