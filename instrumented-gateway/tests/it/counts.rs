@@ -1,24 +1,28 @@
 //! Counts are true: under any mix of requests that end badly nothing is ever late, afterwards nothing is held, and at each
 //! moment the pool's states add up to the sockets that the kernel lists.
+//!
+//! `LEAKWATCH_STORM_REQUESTS` says how many requests, `LEAKWATCH_SEED` which ones; both are printed.
 
 mod storm;
+mod upstream;
+mod visit;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use instrumented_gateway::config::Config;
 use instrumented_gateway::telemetry::Telemetry;
 
-use crate::support::{
-    Gateway, Kernel, Scraper, Upstream, configuration, eventually, late, now, soon,
-};
-use storm::{Storm, behave};
+use crate::support::{Gateway, Kernel, Scraper, Upstream, configuration, eventually, late, soon};
+use storm::{HELD, Signs, rage};
+use upstream::behave;
 
 const CONFIG: &str = "
 upstreams:
-  - { name: one, endpoints: [\"{0}\"], max_connections: 8, max_idle: 4, max_waiters: 6, idle_timeout: 150ms }
-  - { name: two, endpoints: [\"{1}\"], max_connections: 8, max_idle: 4, max_in_flight: 10, max_requests: 5 }
+  - { name: one, endpoints: [\"{0}\"], max_connections: 16, max_idle: 8, max_waiters: 6, idle_timeout: 150ms }
+  - { name: two, endpoints: [\"{1}\"], max_connections: 16, max_idle: 8, max_in_flight: 18, max_requests: 5 }
 routes:
+  - { path: /held/*, proxy: one }
   - { path: /one/*, proxy: one, deadline: 150ms, body_idle_timeout: 150ms }
   - { path: /two/*, proxy: two, deadline: 150ms, body_idle_timeout: 150ms }
   - path: /partial/{a}/{b}
@@ -49,16 +53,10 @@ struct Judged {
     most: u64,
 }
 
-const JUDGED_AT_LEAST: usize = 1000;
-/// A scrape takes longer than a snapshot, and more happens between two of them.
-const SCRAPES_JUDGED_AT_LEAST: usize = 200;
-const STORM_AT_LEAST: Duration = Duration::from_secs(5);
-
-/// Holds gateway against kernel against gateway, while the storm rages.
-fn judge(mut look: impl FnMut() -> Seen, mut kernel: Kernel, at_least: usize) -> Judged {
-    let begin = now();
+/// Holds gateway against kernel against gateway, as long as the storm rages.
+fn judge(mut look: impl FnMut() -> Seen, mut kernel: Kernel, signs: &Signs) -> Judged {
     let mut judged = Judged::default();
-    while judged.equal < at_least || begin.elapsed() < STORM_AT_LEAST {
+    while !signs.over.load(Ordering::SeqCst) {
         let before = look();
         let sockets = kernel.sockets();
         let after = look();
@@ -71,11 +69,21 @@ fn judge(mut look: impl FnMut() -> Seen, mut kernel: Kernel, at_least: usize) ->
                 assert_eq!(before.states, sockets, "{before:?} {after:?}");
                 judged.equal += 1;
                 judged.most = judged.most.max(sockets);
+                signs.compared.fetch_add(1, Ordering::SeqCst);
             }
             _ => judged.again += 1,
         }
     }
     judged
+}
+
+/// Says what was seen; a storm in which nothing was ever open would prove nothing.
+fn told((judged, (requests, waves)): (Judged, (usize, usize))) {
+    println!("{requests} requests in {waves} waves; {judged:?}");
+    assert!(
+        judged.equal >= waves && judged.most >= HELD as u64,
+        "{judged:?}"
+    );
 }
 
 /// A thread that looks on while the runtime works.
@@ -92,7 +100,6 @@ async fn under_a_storm() {
     let (one, two) = (Upstream::start(behave).await, Upstream::start(behave).await);
     let kernel = Kernel::new(&[one.address, two.address]);
     let gateway = Arc::new(Gateway::start(CONFIG, &[one.address, two.address]).await);
-    let storm = Storm::over(gateway.address, Duration::from_millis(600));
     let look = {
         let gateway = Arc::clone(&gateway);
         move || {
@@ -118,9 +125,13 @@ async fn under_a_storm() {
             }
         }
     };
-    let judged = looking_on(move || judge(look, kernel, JUDGED_AT_LEAST)).await;
-    let visits = storm.subside().await;
-    println!("{judged:?}, {visits} visits");
+    let signs = Arc::new(Signs::default());
+    let judged = {
+        let signs = Arc::clone(&signs);
+        looking_on(move || judge(look, kernel, &signs))
+    };
+    let raging = rage(gateway.address, &signs, async |_| ());
+    told(tokio::join!(judged, raging));
     gateway.quiet().await;
     let happened = [
         (
@@ -160,15 +171,17 @@ async fn under_a_storm_at_every_scrape() {
     let gateway = instrumented_gateway::gateway::Gateway::start(config, Telemetry::default())
         .await
         .expect("started");
-    let storm = Storm::over(gateway.listen_addr(), Duration::from_secs(1));
     let metrics = gateway.metrics_addr();
-    let judged = looking_on(move || {
-        let mut scraper = Scraper::connect(metrics);
-        judge(|| seen(&scraper.scrape()), kernel, SCRAPES_JUDGED_AT_LEAST)
-    })
-    .await;
-    let visits = storm.subside().await;
-    println!("{judged:?}, {visits} visits");
+    let signs = Arc::new(Signs::default());
+    let judged = {
+        let signs = Arc::clone(&signs);
+        looking_on(move || {
+            let mut scraper = Scraper::connect(metrics);
+            judge(|| seen(&scraper.scrape()), kernel, &signs)
+        })
+    };
+    let raging = rage(gateway.listen_addr(), &signs, async |_| ());
+    told(tokio::join!(judged, raging));
 
     let mut scraper = Scraper::connect(metrics);
     eventually("nothing is held but idle connections", || {

@@ -10,7 +10,7 @@ pub(crate) use client::{Client, get, request};
 pub(crate) use gateway::{Gateway, PANICS_AFTER, configuration, late};
 pub(crate) use kernel::Kernel;
 pub(crate) use scrape::{Scrape, Scraper};
-pub(crate) use upstream::{Peer, Upstream, response};
+pub(crate) use upstream::{Peer, Upstream, field, response};
 
 use std::future::Future;
 use std::time::Duration;

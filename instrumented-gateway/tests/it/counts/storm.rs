@@ -1,168 +1,101 @@
-//! Upstreams that behave as the path says, and clients that ask for anything and leave at any moment.
+//! A storm: so many requests in waves, each wave and each client drawn from one seed.
+//!
+//! Within a wave connections come and go all the time, and few looks at the gateway and at the kernel fall on the same
+//! moment. So after each wave a few clients hold what they have, and the storm waits until the judge has compared once more.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tokio::io::AsyncReadExt;
-use tokio::task::JoinHandle;
+use fastrand::Rng;
 
-use crate::support::{Client, PANICS_AFTER, PATIENCE, Peer, now, response, spawn};
+use super::visit::visit;
+use crate::support::{Client, eventually, spawn};
 
-const BEHAVIOURS: [&str; 14] = [
-    "ok", "ok", "ok", "slow", "big", "404", "hang", "close", "reset", "half", "stall", "garbage",
-    "early", "last",
-];
+/// Requests in the ordinary tests. `LEAKWATCH_STORM_REQUESTS=100000` is the storm that the counts are proved by.
+const REQUESTS: u64 = 2_400;
+const CLIENTS: usize = 48;
+const WAVE: usize = 600;
+/// Requests of one client on one connection.
+const REQUESTS_OF_A_CLIENT: usize = 4;
+/// Answers that are on their way while it is compared.
+pub(super) const HELD: usize = 8;
 
-/// Serves one connection as the paths of its requests say.
-pub(super) async fn behave(mut peer: Peer) {
-    while let Some(head) = peer.head().await {
-        let path = head.split(' ').nth(1).unwrap_or_default();
-        let behaviour = path.rsplit('/').next().unwrap_or_default().to_owned();
-        let declared = 1000;
-        let begun = format!("HTTP/1.1 200 OK\r\ncontent-length: {declared}\r\n\r\nbegun");
-        let sent = match behaviour.as_str() {
-            "slow" => {
-                let _ = peer
-                    .send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nsl")
-                    .await;
-                tokio::time::sleep(Duration::from_millis(30)).await;
-                peer.send(b"ow").await
-            }
-            "big" => peer.send(&response(200, vec![b'x'; 300_000])).await,
-            "404" => peer.send(&response(404, vec![b'x'; 5000])).await,
-            "hang" => return peer.until_closed().await,
-            "close" => return,
-            "reset" => return peer.reset(),
-            "half" => {
-                let _ = peer.send(begun.as_bytes()).await;
-                return;
-            }
-            "stall" => {
-                let _ = peer.send(begun.as_bytes()).await;
-                return peer.until_closed().await;
-            }
-            "garbage" => peer.send(b"\0\0what?\r\n\r\n").await,
-            "early" => {
-                let _ = peer.send(&response(413, "enough")).await;
-                return peer.until_closed().await;
-            }
-            "last" => {
-                let _ = peer
-                    .send(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
-                    .await;
-                return;
-            }
-            _ => peer.send(&response(200, "[1]")).await,
-        };
-        if sent.is_err() {
-            return;
-        }
+/// What the judge and the storm know of each other.
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    pub(super) over: AtomicBool,
+    pub(super) compared: AtomicUsize,
+}
+
+/// Runs the storm to its end. Returns how many requests were made, in how many waves. `between` runs in each lull.
+pub(super) async fn rage(
+    gateway: SocketAddr,
+    signs: &Arc<Signs>,
+    mut between: impl AsyncFnMut(usize),
+) -> (usize, usize) {
+    let requests = usize::try_from(number_from("LEAKWATCH_STORM_REQUESTS", REQUESTS));
+    let requests = requests.expect("a count");
+    let seed = number_from("LEAKWATCH_SEED", fastrand::u64(..));
+    println!("LEAKWATCH_SEED={seed} LEAKWATCH_STORM_REQUESTS={requests}");
+    let _over = Over(signs);
+    let (mut made, mut waves) = (0, 0);
+    while made < requests {
+        made += wave(gateway, seed, waves, WAVE.min(requests - made)).await;
+        waves += 1;
+        lull(gateway, signs).await;
+        between(waves).await;
+    }
+    (made, waves)
+}
+
+/// Waits for a comparison while some answers are on their way.
+async fn lull(gateway: SocketAddr, signs: &Signs) {
+    let mut held = Vec::new();
+    for _ in 0..HELD {
+        let mut client = Client::asking(gateway, "/held/stall").await;
+        assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+        held.push(client);
+    }
+    let compared = signs.compared.load(Ordering::SeqCst);
+    let again = || signs.compared.load(Ordering::SeqCst) > compared;
+    eventually("a comparison", again).await;
+}
+
+/// However the storm ends, the judge is told.
+struct Over<'s>(&'s Signs);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::SeqCst);
     }
 }
 
-/// One request of a client that may leave at any moment.
-async fn visit(address: SocketAddr, random: &mut fastrand::Rng) {
-    let pick = |random: &mut fastrand::Rng| BEHAVIOURS[random.usize(..BEHAVIOURS.len())];
-    let path = match random.u8(..4) {
-        0 => format!("/one/{}", pick(random)),
-        1 => format!("/two/{}", pick(random)),
-        2 => format!("/partial/{}/{}", pick(random), pick(random)),
-        _ => format!("/error/{}/{}", pick(random), pick(random)),
-    };
-    let mut request = format!("GET {path} HTTP/1.1\r\nhost: g\r\n");
-    let mut upload = Vec::new();
-    if path.starts_with("/one") && random.u8(..4) == 0 {
-        request = format!("POST {path} HTTP/1.1\r\nhost: g\r\ncontent-length: 200000\r\n");
-        upload = vec![b'u'; random.usize(..200_001)];
-    }
-    if random.u8(..8) == 0 {
-        request.push_str(&format!("{PANICS_AFTER}: {}\r\n", random.u8(..20)));
-    }
-    request.push_str("\r\n");
-    let mut client = Client::connect(address).await;
-    let patience = match random.u8(..4) {
-        0 => Duration::from_millis(random.u64(..60)),
-        _ => PATIENCE,
-    };
-    let bytes_read = match random.u8(..4) {
-        0 => random.usize(..5000),
-        _ => usize::MAX,
-    };
-    let _ = tokio::time::timeout(patience, async {
-        if client.send(request.as_bytes()).await.is_err() || client.send(&upload).await.is_err() {
-            return;
-        }
-        let mut left = bytes_read;
-        let mut buffer = [0; 4096];
-        // The server closes when its keep-alive ends, or the answer is cut; a whole answer ends the visit below.
-        let mut seen = Vec::new();
-        while left > 0 && !is_whole(&seen) {
-            match client.stream.read(&mut buffer).await {
-                Ok(read) if read > 0 => {
-                    seen.extend_from_slice(&buffer[..read]);
-                    left = left.saturating_sub(read);
-                }
-                _ => return,
+/// One wave of at least so many requests.
+async fn wave(gateway: SocketAddr, seed: u64, wave: usize, requests: usize) -> usize {
+    let share = requests.div_ceil(CLIENTS);
+    let clients = (0..CLIENTS).map(|client| {
+        let drawn = Rng::with_seed(seed).u64(..) ^ (wave * CLIENTS + client) as u64;
+        spawn(async move {
+            let mut random = Rng::with_seed(drawn);
+            let mut made = 0;
+            while made < share {
+                made += visit(gateway, &mut random, REQUESTS_OF_A_CLIENT).await;
             }
-        }
+            made
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    let mut made = 0;
+    for client in clients {
+        made += client.await.expect("no panic of the test's own");
+    }
+    made
+}
+
+fn number_from(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| {
+        let number = text.parse();
+        number.unwrap_or_else(|_| panic!("{name}={text} is no number"))
     })
-    .await;
-}
-
-fn is_whole(seen: &[u8]) -> bool {
-    let Some(end) = seen.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return false;
-    };
-    let head = String::from_utf8_lossy(&seen[..end]).to_ascii_lowercase();
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .and_then(|length| length.parse::<usize>().ok());
-    length.is_some_and(|length| seen.len() >= end + 4 + length)
-}
-
-const VISITORS: u64 = 24;
-
-/// Clients that come in waves: too many at once, then moments in which no connection is opened or closed.
-pub(super) struct Storm {
-    over: Arc<AtomicBool>,
-    visitors: Vec<JoinHandle<usize>>,
-}
-
-impl Storm {
-    pub(super) fn over(gateway: SocketAddr, wave: Duration) -> Self {
-        let seed = fastrand::u64(..);
-        println!("seed {seed}");
-        let over = Arc::new(AtomicBool::new(false));
-        let visitors = (0..VISITORS).map(|visitor| {
-            let over = Arc::clone(&over);
-            spawn(async move {
-                let mut random = fastrand::Rng::with_seed(seed.wrapping_add(visitor));
-                let begin = now();
-                let mut visits = 0;
-                while !over.load(Ordering::SeqCst) {
-                    visit(gateway, &mut random).await;
-                    visits += 1;
-                    let number = begin.elapsed().as_millis() / wave.as_millis() + 1;
-                    let next = wave * u32::try_from(number).expect("not for ever");
-                    tokio::time::sleep(next.saturating_sub(begin.elapsed())).await;
-                }
-                visits
-            })
-        });
-        let visitors = visitors.collect();
-        Self { over, visitors }
-    }
-
-    /// Lets the last visits end, and says how many there were.
-    pub(super) async fn subside(self) -> usize {
-        self.over.store(true, Ordering::SeqCst);
-        let mut visits = 0;
-        for visitor in self.visitors {
-            visits += visitor.await.expect("no panic of the test's own");
-        }
-        visits
-    }
 }
