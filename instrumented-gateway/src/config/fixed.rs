@@ -63,6 +63,11 @@ impl Config {
                 self.max_accounts.to_string(),
                 next.max_accounts.to_string(),
             ),
+            (
+                "worker_threads",
+                shown(self.worker_threads),
+                shown(next.worker_threads),
+            ),
         ];
         let changed = pairs
             .into_iter()

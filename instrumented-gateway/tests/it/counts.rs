@@ -13,7 +13,9 @@ use std::sync::atomic::Ordering;
 use instrumented_gateway::config::Config;
 use instrumented_gateway::telemetry::Telemetry;
 
-use crate::support::{Gateway, Kernel, Scraper, Upstream, configuration, eventually, late, soon};
+use crate::support::{
+    Gateway, Kernel, Scraper, Upstream, configuration, eventually, get, late, soon,
+};
 use storm::{HELD, Signs, rage};
 use upstream::behave;
 
@@ -21,8 +23,9 @@ const CONFIG: &str = "
 upstreams:
   - { name: one, endpoints: [\"{0}\"], max_connections: 16, max_idle: 8, max_waiters: 6, idle_timeout: 150ms }
   - { name: two, endpoints: [\"{1}\"], max_connections: 16, max_idle: 8, max_in_flight: 18, max_requests: 5 }
+  - { name: held, endpoints: [\"{0}\"] }
 routes:
-  - { path: /held/*, proxy: one }
+  - { path: /held/*, proxy: held }
   - { path: /one/*, proxy: one, deadline: 150ms, body_idle_timeout: 150ms }
   - { path: /two/*, proxy: two, deadline: 150ms, body_idle_timeout: 150ms }
   - path: /partial/{a}/{b}
@@ -133,6 +136,10 @@ async fn under_a_storm() {
     let raging = rage(gateway.address, &signs, async |_| ());
     told(tokio::join!(judged, raging));
     gateway.quiet().await;
+    // In a storm hardly anything is idle for long enough.
+    assert_eq!(get(gateway.address, "/one/ok").await.status, 200);
+    let expired = || gateway.closed("pool_connection", "idle_timeout") > 0;
+    eventually("an idle connection expires", expired).await;
     let happened = [
         (
             "pool_connection",
@@ -166,9 +173,18 @@ async fn under_a_storm() {
 async fn under_a_storm_at_every_scrape() {
     let (one, two) = (Upstream::start(behave).await, Upstream::start(behave).await);
     let kernel = Kernel::new(&[one.address, two.address]);
-    let config = configuration(CONFIG, &[one.address, two.address]);
-    let config = Config::parse(&config).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    let gateway = instrumented_gateway::gateway::Gateway::start(config, Telemetry::default())
+    // Two configurations that take turns: of the second upstream's pool one lets go what the other holds.
+    let addresses = [one.address, two.address];
+    let configs = [
+        CONFIG,
+        &CONFIG.replace("max_requests: 5", "max_requests: 50"),
+    ]
+    .map(|text| {
+        let text = configuration(text, &addresses);
+        Config::parse(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    });
+    let telemetry = Telemetry::default();
+    let gateway = instrumented_gateway::gateway::Gateway::start(configs[0].clone(), telemetry)
         .await
         .expect("started");
     let metrics = gateway.metrics_addr();
@@ -180,7 +196,12 @@ async fn under_a_storm_at_every_scrape() {
             judge(|| seen(&scraper.scrape()), kernel, &signs)
         })
     };
-    let raging = rage(gateway.listen_addr(), &signs, async |_| ());
+    let reloads = async |wave: usize| {
+        let next = configs[(wave + 1) % 2].clone();
+        let reloaded = gateway.replace(next).expect("nothing fixed has changed");
+        assert_eq!((reloaded.upstreams_kept, reloaded.upstreams_new), (2, 1));
+    };
+    let raging = rage(gateway.listen_addr(), &signs, reloads);
     told(tokio::join!(judged, raging));
 
     let mut scraper = Scraper::connect(metrics);

@@ -28,11 +28,11 @@ pub(super) struct Signs {
     pub(super) compared: AtomicUsize,
 }
 
-/// Runs the storm to its end. Returns how many requests were made, in how many waves. `between` runs in each lull.
+/// Runs the storm to its end. Returns how many requests were made, in how many waves. `during` runs beside each wave.
 pub(super) async fn rage(
     gateway: SocketAddr,
     signs: &Arc<Signs>,
-    mut between: impl AsyncFnMut(usize),
+    mut during: impl AsyncFnMut(usize),
 ) -> (usize, usize) {
     let requests = usize::try_from(number_from("LEAKWATCH_STORM_REQUESTS", REQUESTS));
     let requests = requests.expect("a count");
@@ -41,10 +41,10 @@ pub(super) async fn rage(
     let _over = Over(signs);
     let (mut made, mut waves) = (0, 0);
     while made < requests {
-        made += wave(gateway, seed, waves, WAVE.min(requests - made)).await;
+        let wave = wave(gateway, seed, waves, WAVE.min(requests - made));
+        made += tokio::join!(wave, during(waves)).0;
         waves += 1;
         lull(gateway, signs).await;
-        between(waves).await;
     }
     (made, waves)
 }
@@ -54,7 +54,8 @@ async fn lull(gateway: SocketAddr, signs: &Signs) {
     let mut held = Vec::new();
     for _ in 0..HELD {
         let mut client = Client::asking(gateway, "/held/stall").await;
-        assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         held.push(client);
     }
     let compared = signs.compared.load(Ordering::SeqCst);

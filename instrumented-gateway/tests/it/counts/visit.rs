@@ -161,7 +161,19 @@ async fn exchange(client: &mut Client, plan: &Plan) -> bool {
         }
         false
     };
-    tokio::time::timeout(patience, talk).await.unwrap_or(false)
+    match tokio::time::timeout(patience, talk).await {
+        Ok(again) => again,
+        Err(_) => {
+            let request = String::from_utf8_lossy(&plan.request[..plan.request.len().min(200)]);
+            assert!(
+                patience < PATIENCE,
+                "neither served nor closed: {:?} {:?} {request}",
+                plan.leaves,
+                plan.farewell
+            );
+            false
+        }
+    }
 }
 
 enum Answer {
