@@ -1,6 +1,8 @@
 //! What goes over the wire, to the byte: tables of requests and answers by the section of the standard that decides them,
 //! and tunnels. The tables are text, so that a row reads as what was sent and what came of it.
 
+mod differential;
+mod peer;
 mod recorder;
 mod requests;
 mod responses;

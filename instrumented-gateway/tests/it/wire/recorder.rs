@@ -170,7 +170,8 @@ fn length_of(bytes: &[u8]) -> Option<usize> {
         Some(length) => length.parse::<usize>().ok()?,
         None => 0,
     };
-    (bytes.len() >= head + length).then_some(head + length)
+    let whole = head.checked_add(length)?;
+    (bytes.len() >= whole).then_some(whole)
 }
 
 fn chunked_length(bytes: &[u8]) -> Option<usize> {
@@ -183,7 +184,7 @@ fn chunked_length(bytes: &[u8]) -> Option<usize> {
         if size == 0 {
             break;
         }
-        at += size + 2;
+        at = at.checked_add(size)?.checked_add(2)?;
         if at > bytes.len() {
             return None;
         }
