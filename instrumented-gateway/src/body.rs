@@ -11,4 +11,5 @@ mod response;
 
 pub use progress::{DownstreamCut, Progress};
 pub use request::RequestBody;
+pub(crate) use request::StopDesk;
 pub use response::GatewayBody;

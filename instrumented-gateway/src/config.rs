@@ -18,6 +18,7 @@ use std::{fs, io};
 
 use checked_yaml::Mistakes;
 use http::HeaderValue;
+use web_config::{ClientTls, ServerTls};
 
 use crate::route::{Pattern, Template};
 
@@ -38,6 +39,10 @@ pub const DEFAULT_TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 pub struct Config {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// TLS of those connections; none where absent.
+    pub tls: Option<ServerTls>,
+    /// Where clients may speak HTTP/2.
+    pub http2: Http2,
     /// Where `/metrics`, `/live` and `/ready` are served.
     pub metrics: SocketAddr,
     /// Where `/debug/*` and the drills are served; none where absent.
@@ -118,6 +123,18 @@ impl Config {
     }
 }
 
+/// Where HTTP/2 is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Http2 {
+    /// Where the TLS handshake agrees on it.
+    #[default]
+    Auto,
+    /// Nowhere.
+    Off,
+    /// Over TLS as by `Auto`, and without TLS as well: by a listener for clients that begin so, to an upstream always.
+    PriorKnowledge,
+}
+
 /// What a client may ask of the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -129,6 +146,10 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// Fields of a request's head.
     pub max_headers: usize,
+    /// Requests at a time on one connection of HTTP/2.
+    pub max_concurrent_streams: u32,
+    /// Requests that a client may take back on one connection of HTTP/2, beyond those that were answered.
+    pub max_resets: usize,
 }
 
 impl Default for Limits {
@@ -138,6 +159,8 @@ impl Default for Limits {
             header_read_timeout: Duration::from_secs(10),
             max_header_bytes: 64 * 1024,
             max_headers: 100,
+            max_concurrent_streams: 100,
+            max_resets: 100,
         }
     }
 }
@@ -191,7 +214,15 @@ pub struct UpstreamConfig {
     pub name: Arc<str>,
     /// Where it is reached; at least one.
     pub endpoints: Vec<Endpoint>,
-    /// How long a transport connection may take.
+    /// TLS to those of them that are reached by https; there where one is.
+    pub tls: Option<ClientTls>,
+    /// Where HTTP/2 is spoken.
+    pub http2: Http2,
+    /// Requests at a time on one connection of HTTP/2.
+    pub max_streams: usize,
+    /// Bytes of one answer that may wait unread on a connection of HTTP/2.
+    pub stream_window_bytes: u32,
+    /// How long a connection may take, its TLS handshake included.
     pub connect_timeout: Duration,
     /// Connections to each endpoint.
     pub max_connections: usize,
@@ -219,6 +250,10 @@ impl UpstreamConfig {
         Self {
             name: name.into(),
             endpoints,
+            tls: None,
+            http2: Http2::Auto,
+            max_streams: 100,
+            stream_window_bytes: 256 * 1024,
             connect_timeout: Duration::from_secs(5),
             max_connections: 256,
             max_idle: 64,
@@ -240,6 +275,8 @@ pub struct Endpoint {
     pub host: Arc<str>,
     /// TCP port.
     pub port: u16,
+    /// Whether TLS is spoken there.
+    pub is_tls: bool,
     /// The `Host` field of requests to it.
     pub authority: HeaderValue,
 }

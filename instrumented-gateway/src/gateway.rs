@@ -5,11 +5,13 @@
 //! owner travels with the answer's body, because that is what the server drops last.
 
 mod client;
+mod connection;
 mod descriptors;
 mod exchange;
 mod final_recipient;
 mod fleet;
 mod guarded;
+mod http2;
 mod reload;
 mod request;
 mod running;
@@ -23,7 +25,6 @@ pub use server::BindError;
 pub(crate) use client::Client;
 pub(crate) use server::Handler;
 
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -75,6 +76,7 @@ struct Table {
     unmatched: Ends,
     trusted_peers: Vec<IpNetwork>,
     hop: Arc<Hop>,
+    max_headers: usize,
 }
 
 #[derive(Debug)]
@@ -133,7 +135,10 @@ impl Front {
 
     async fn answer(&self, mut request: Request<Incoming>, client: Client) -> Response<Answer> {
         let table = self.table();
-        let origin = table.origin(client.peer().ip());
+        let origin = table.origin(&client);
+        if request.headers().len() > table.max_headers {
+            return table.refuse(request, &client, Refusal::TooManyFields);
+        }
         let found = match table.settle(&mut request, &origin) {
             Ok(None) => table.paths.find(request.uri().path()),
             Ok(Some(response)) => return table.conclude(request, &client, response),
@@ -208,13 +213,15 @@ impl Table {
             unmatched: Ends::new(parts, &UNMATCHED.into()),
             trusted_peers: config.trusted_peers.clone(),
             hop,
+            max_headers: config.limits.max_headers,
         }
     }
 
-    fn origin(&self, peer: IpAddr) -> Origin {
+    fn origin(&self, client: &Client) -> Origin {
+        let peer = client.peer().ip();
         Origin {
             address: Some(peer),
-            secure: false,
+            secure: client.is_secure(),
             trusted: self.trusted_peers.iter().any(|net| net.contains(peer)),
         }
     }

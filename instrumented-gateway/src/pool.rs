@@ -1,5 +1,7 @@
 //! The connections to one endpoint.
 //!
+//! A connection of HTTP/1.1 has one user at a time, one of HTTP/2 ([`trunk`]) many, up to a bound on its streams.
+//!
 //! An own pool, since hyper-util's shows no count, has no maximum and evicts nothing in the background. Each connection has
 //! one driver task ([`driver`]) that owns it, and one [`link::Link`] through which everybody else speaks to it. Whoever
 //! uses the connection holds a [`Lease`]; nobody else does while it is in the list of idle ones. The ledger's entry lives in
@@ -18,6 +20,7 @@ mod line;
 mod link;
 mod shelf;
 mod slot;
+mod trunk;
 
 pub use io::SocketGate;
 pub(crate) use lease::{Fate, Lease, Watched};
@@ -31,8 +34,9 @@ use std::time::Duration;
 
 use resource_ledger::{Account, ConnectionOutcome, ConnectionTaskOutcome, Labels, Ledger};
 use tokio::sync::Notify;
+use web_config::ClientTls;
 
-use crate::config::{Endpoint, UpstreamConfig};
+use crate::config::{Endpoint, Http2, UpstreamConfig};
 use crate::error::ForwardError;
 use crate::metrics::UpstreamMeters;
 use shelf::Shelf;
@@ -68,9 +72,19 @@ pub(crate) struct Common {
     pub(crate) tasks: Account<ConnectionTaskOutcome>,
 }
 
+/// How an endpoint is spoken to.
+#[derive(Debug, Clone)]
+struct Speech {
+    tls: Option<ClientTls>,
+    http2: Http2,
+    max_streams: usize,
+    stream_window_bytes: u32,
+}
+
 #[derive(Debug)]
 struct Shared {
     endpoint: Endpoint,
+    speech: Speech,
     limits: Limits,
     common: Common,
     connections: Account<ConnectionOutcome>,
@@ -113,12 +127,33 @@ impl Limits {
     }
 }
 
+impl Speech {
+    fn new(endpoint: &Endpoint, config: &UpstreamConfig) -> Self {
+        Self {
+            tls: config.tls.clone().filter(|_| endpoint.is_tls),
+            http2: config.http2,
+            max_streams: config.max_streams,
+            stream_window_bytes: config.stream_window_bytes,
+        }
+    }
+
+    /// Whether it is likely that a new connection carries many exchanges; the first one tells for sure.
+    fn expects_streams(&self) -> bool {
+        match self.http2 {
+            Http2::Auto => self.tls.is_some(),
+            Http2::Off => false,
+            Http2::PriorKnowledge => true,
+        }
+    }
+}
+
 impl Pool {
     /// A pool within the configured limits.
     pub(crate) fn new(endpoint: &Endpoint, config: &UpstreamConfig, common: &Common) -> Self {
         let labels = Labels::new().upstream(Arc::clone(&config.name));
         Self::from_parts(
             endpoint,
+            Speech::new(endpoint, config),
             Limits::new(config),
             common,
             connect::account(&common.ledger, labels),
@@ -143,24 +178,28 @@ impl Pool {
             max_requests: None,
             ..Limits::new(config)
         };
-        Self::from_parts(endpoint, limits, common, connections, Some(place))
+        let speech = Speech::new(endpoint, config);
+        Self::from_parts(endpoint, speech, limits, common, connections, Some(place))
     }
 
     fn from_parts(
         endpoint: &Endpoint,
+        speech: Speech,
         limits: Limits,
         common: &Common,
         connections: Account<ConnectionOutcome>,
         place: Option<&'static Location<'static>>,
     ) -> Self {
+        let shelf = Shelf::new(speech.expects_streams());
         Self {
             shared: Arc::new(Shared {
                 endpoint: endpoint.clone(),
+                speech,
                 limits,
                 common: common.clone(),
                 connections,
                 place,
-                shelf: std::sync::Mutex::default(),
+                shelf: std::sync::Mutex::new(shelf),
                 emptied: Notify::new(),
             }),
         }
@@ -209,14 +248,14 @@ impl Pool {
         claimant: &Claimant,
         fate: Fate,
     ) -> Result<Lease, ForwardError> {
-        let session = match claim {
-            Claim::Ready(session) => {
+        let hold = match claim {
+            Claim::Ready(hold) => {
                 self.shared.common.meters.reused();
-                session
+                hold
             }
             Claim::Connect(slot) => connect::connect(&self.shared, slot, claimant, &fate).await?,
         };
-        Ok(Lease::new(session, Arc::clone(&self.shared), fate))
+        Ok(Lease::new(hold, Arc::clone(&self.shared), fate))
     }
 
     /// Keeps no idle connection any more, now or later; requests are served as before.

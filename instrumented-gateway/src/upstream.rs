@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{Extensions, HeaderValue, Request};
 use resource_ledger::{Account, ConnectionOutcome, Ledger};
+use web_config::ClientTls;
 
 use crate::config::UpstreamConfig;
 use crate::error::ForwardError;
@@ -79,6 +80,11 @@ impl Upstream {
         self.pools
             .iter()
             .fold(0, |sum, pool| sum.saturating_add(pool.limit()))
+    }
+
+    /// Reads the certificates for it again; `false` where they cannot be used, which the log tells.
+    pub fn reread_certificates(&self) -> bool {
+        self.config.tls.as_ref().is_none_or(ClientTls::reread)
     }
 
     /// Requests in flight that count against the limit.

@@ -1,12 +1,13 @@
 //! A request's body on its way upstream.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
 use crate::fields;
@@ -17,6 +18,23 @@ use crate::fields;
 pub struct RequestBody {
     incoming: Option<Incoming>,
     progress: Arc<Progress>,
+    /// Said when it is first read.
+    stop: Option<(CancellationToken, StopDesk)>,
+}
+
+/// Where a body that is read for the first time leaves what stops its reader: over HTTP/2 that is a task of hyper's own,
+/// which the exchange has no other hold of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StopDesk(Arc<Mutex<Option<CancellationToken>>>);
+
+impl StopDesk {
+    pub(crate) fn take(&self) -> Option<CancellationToken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn leave(&self, stop: CancellationToken) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
+    }
 }
 
 impl RequestBody {
@@ -27,6 +45,7 @@ impl RequestBody {
         Self {
             incoming: None,
             progress,
+            stop: None,
         }
     }
 
@@ -38,6 +57,7 @@ impl RequestBody {
         Self {
             incoming: Some(incoming),
             progress: Arc::new(Progress::new()),
+            stop: None,
         }
     }
 
@@ -46,12 +66,18 @@ impl RequestBody {
         &self.progress
     }
 
+    /// Whoever reads it stops when `stop` is cancelled; how is left at `desk`.
+    pub(crate) fn stops_by(&mut self, stop: &CancellationToken, desk: &StopDesk) {
+        self.stop = Some((stop.clone(), desk.clone()));
+    }
+
     /// Another body without content for the same exchange, to send it a second time; `None` where there is content,
     /// which is gone once sent.
     pub(crate) fn spare(&self) -> Option<Self> {
         self.incoming.is_none().then(|| Self {
             incoming: None,
             progress: Arc::clone(&self.progress),
+            stop: None,
         })
     }
 }
@@ -64,6 +90,9 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some((stop, desk)) = self.stop.take() {
+            desk.leave(stop);
+        }
         let Some(incoming) = &mut self.incoming else {
             return Poll::Ready(None);
         };

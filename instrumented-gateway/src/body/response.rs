@@ -106,6 +106,15 @@ impl GatewayBody {
     }
 }
 
+impl Drop for GatewayBody {
+    fn drop(&mut self) {
+        // Cut because nothing moved any more: the client did not leave.
+        if self.progress().is_some_and(|progress| progress.was_cut()) {
+            self.end(RequestOutcome::TimedOut);
+        }
+    }
+}
+
 impl Body for GatewayBody {
     type Data = Bytes;
     type Error = ForwardError;

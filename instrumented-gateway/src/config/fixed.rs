@@ -53,6 +53,12 @@ impl Config {
             ),
             ("web_config_file", shown(path(self)), shown(path(next))),
             ("console", shown(self.console), shown(next.console)),
+            ("tls", spoken(self), spoken(next)),
+            (
+                "http2",
+                format!("{:?}", self.http2),
+                format!("{:?}", next.http2),
+            ),
             (
                 "grace",
                 format!("{:?}", self.grace),
@@ -80,6 +86,16 @@ impl Config {
             })
             .collect()
     }
+}
+
+/// What a `tls` section says can change, and not whether there is one.
+fn spoken(config: &Config) -> String {
+    let spoken = if config.tls.is_some() {
+        "a section"
+    } else {
+        "none"
+    };
+    spoken.to_owned()
 }
 
 fn shown(value: Option<impl fmt::Display>) -> String {

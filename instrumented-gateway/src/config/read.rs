@@ -5,6 +5,7 @@
 
 mod hop;
 mod routes;
+mod transport;
 mod upstreams;
 
 use std::net::SocketAddr;
@@ -28,6 +29,8 @@ pub(super) fn config(text: &str, directory: &Path) -> Result<Config, Mistakes> {
     let mut mistakes = Mistakes::new();
     let mut fields = root.fields(&mut mistakes);
     let listeners = Listeners::read(&mut fields, &mut mistakes);
+    let http2 = transport::http2(&mut fields, &mut mistakes);
+    let tls = transport::server_tls(&mut fields, http2, directory, &mut mistakes);
     let web_config_file = optional(
         &mut fields,
         "web_config_file",
@@ -56,11 +59,13 @@ pub(super) fn config(text: &str, directory: &Path) -> Result<Config, Mistakes> {
         .optional("trusted_peers")
         .map(|node| trusted_peers(node, &mut mistakes));
     let hop = hop::read(&mut fields, &mut mistakes);
-    let upstreams = Upstreams::read(&mut fields, grace, &listeners.own, &mut mistakes);
+    let upstreams = Upstreams::read(&mut fields, grace, &listeners.own, directory, &mut mistakes);
     let routes = routes::read(&mut fields, &upstreams, &mut mistakes);
     fields.finish(&mut mistakes);
     let config = Config {
         listen: listeners.listen,
+        tls,
+        http2,
         metrics: listeners.metrics,
         admin: listeners.admin,
         admin_drills: listeners.admin_drills,
@@ -214,6 +219,15 @@ fn limits(node: &Node, mistakes: &mut Mistakes) -> Limits {
     let max_headers = optional(&mut fields, "max_headers", mistakes, |node, mistakes| {
         count(node, 1, 10_000, mistakes)
     });
+    let max_concurrent_streams = optional(
+        &mut fields,
+        "max_concurrent_streams",
+        mistakes,
+        |node, mistakes| count(node, 1, transport::MOST_STREAMS, mistakes),
+    );
+    let max_resets = optional(&mut fields, "max_resets", mistakes, |node, mistakes| {
+        count(node, 1, 1_000_000, mistakes)
+    });
     fields.finish(mistakes);
     Limits {
         max_connections: max_connections.unwrap_or(defaults.max_connections),
@@ -222,6 +236,10 @@ fn limits(node: &Node, mistakes: &mut Mistakes) -> Limits {
             .and_then(|bytes| usize::try_from(bytes).ok())
             .unwrap_or(defaults.max_header_bytes),
         max_headers: max_headers.unwrap_or(defaults.max_headers),
+        max_concurrent_streams: max_concurrent_streams
+            .and_then(|streams| u32::try_from(streams).ok())
+            .unwrap_or(defaults.max_concurrent_streams),
+        max_resets: max_resets.unwrap_or(defaults.max_resets),
     }
 }
 

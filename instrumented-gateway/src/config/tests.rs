@@ -143,8 +143,7 @@ routes:
             `listen` is missing
             line 1: lissen: unknown key; did you mean `listen`?
             line 2: metrics: `localhost:9901` is not an IP address and port such as 127.0.0.1:8080: invalid socket address syntax
-            line 5: upstreams[0].endpoints[0]: `127.0.0.1:9001` is not an endpoint such as http://127.0.0.1:9001: it must start with http://
-            line 5: upstreams[0].endpoints[1]: `https://h:1` is not an endpoint such as http://127.0.0.1:9001: this version speaks plain http to upstreams, not https
+            line 5: upstreams[0].endpoints[0]: `127.0.0.1:9001` is not an endpoint such as http://127.0.0.1:9001: it must start with http:// or https://
             line 6: upstreams[0].connect_timeout: `5` is not a duration such as 250ms, 15s or 1h30m
             line 7: upstreams[0].drain_timeout: the drain timeout (3s) must stay below `grace` (2s), or a body in drain would count as overdue
             line 8: upstreams[1].name: two upstreams are named `content`
@@ -234,16 +233,16 @@ trusted_peers: [10.0.0.0/8, 10.0.0.0/33, here]
     check(
         &[limits, UPSTREAMS, ROUTES],
         expect![[r#"
-        line 2: grace: must be more than zero
-        line 3: max_accounts: `0` must be between 1 and 1000000
-        line 4: shutdown_timeout: is longer than a year
-        line 6: limits.max_connections: `-1` is not a whole number: invalid digit found in string
-        line 7: limits.header_read_timeout: `fast` is not a duration such as 250ms, 15s or 1h30m
-        line 8: limits.max_header_bytes: `1024` must be between 8192 and 16777216
-        line 9: limits.max_headers: `many` is not a whole number: invalid digit found in string
-        line 10: limits.max_bodies: unknown key; known here: max_connections, header_read_timeout, max_header_bytes, max_headers
-        line 11: trusted_peers[1]: `10.0.0.0/33` is not a network: write an IP address, or one with its prefix such as 10.0.0.0/8
-        line 11: trusted_peers[2]: `here` is not a network: write an IP address, or one with its prefix such as 10.0.0.0/8"#]],
+            line 2: grace: must be more than zero
+            line 3: max_accounts: `0` must be between 1 and 1000000
+            line 4: shutdown_timeout: is longer than a year
+            line 6: limits.max_connections: `-1` is not a whole number: invalid digit found in string
+            line 7: limits.header_read_timeout: `fast` is not a duration such as 250ms, 15s or 1h30m
+            line 8: limits.max_header_bytes: `1024` must be between 8192 and 16777216
+            line 9: limits.max_headers: `many` is not a whole number: invalid digit found in string
+            line 10: limits.max_bodies: unknown key; known here: max_connections, header_read_timeout, max_header_bytes, max_headers, max_concurrent_streams, max_resets
+            line 11: trusted_peers[1]: `10.0.0.0/33` is not a network: write an IP address, or one with its prefix such as 10.0.0.0/8
+            line 11: trusted_peers[2]: `here` is not a network: write an IP address, or one with its prefix such as 10.0.0.0/8"#]],
     );
 }
 
@@ -281,14 +280,14 @@ fn upstreams() {
             line 6: upstreams[1].endpoints[1]: `http://h:0` is not an endpoint such as http://127.0.0.1:9001: its port must be between 1 and 65535
             line 6: upstreams[1].endpoints[2]: `http://h:1/x` is not an endpoint such as http://127.0.0.1:9001: it must end after the port; paths are set on routes
             line 6: upstreams[1].endpoints[3]: `http://h:99999` is not an endpoint such as http://127.0.0.1:9001: its port must be between 1 and 65535
-            line 6: upstreams[1].endpoints[4]: `ftp://h` is not an endpoint such as http://127.0.0.1:9001: it must start with http://
+            line 6: upstreams[1].endpoints[4]: `ftp://h` is not an endpoint such as http://127.0.0.1:9001: it must start with http:// or https://
             line 6: upstreams[1].endpoints[5]: `` is not an endpoint such as http://127.0.0.1:9001: it is no URL"#]],
     );
     upstream(
         "    tls: true\n    max_inflight: 3\n",
         expect![[r#"
-        line 5: upstreams[0].tls: unknown key; known here: name, endpoints, connect_timeout, max_connections, max_idle, idle_timeout, max_lifetime, max_requests, max_waiters, max_in_flight, drain_bytes, drain_timeout
-        line 6: upstreams[0].max_inflight: unknown key; did you mean `max_in_flight`?"#]],
+            line 5: upstreams[0].tls: does nothing: no endpoint is reached by https
+            line 6: upstreams[0].max_inflight: unknown key; did you mean `max_in_flight`?"#]],
     );
 }
 

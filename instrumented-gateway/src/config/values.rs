@@ -18,11 +18,8 @@ pub enum EndpointError {
     /// Not a URL at all.
     #[error("it is no URL")]
     Malformed,
-    /// `https`.
-    #[error("this version speaks plain http to upstreams, not https")]
-    Tls,
     /// Another scheme, or none.
-    #[error("it must start with http://")]
+    #[error("it must start with http:// or https://")]
     Scheme,
     /// Credentials; the text is not repeated anywhere then.
     #[error("it must not hold a user or password")]
@@ -40,11 +37,11 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
         let uri: Uri = text.parse().map_err(|_| EndpointError::Malformed)?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(EndpointError::Tls),
+        let is_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
             _ => return Err(EndpointError::Scheme),
-        }
+        };
         let authority = uri.authority().ok_or(EndpointError::Malformed)?;
         if authority.as_str().contains('@') {
             return Err(EndpointError::Credentials);
@@ -60,12 +57,14 @@ impl FromStr for Endpoint {
         let port = match authority.port_u16() {
             Some(0) => return Err(EndpointError::Port),
             Some(port) => port,
+            None if port_text.is_empty() && is_tls => 443,
             None if port_text.is_empty() => 80,
             None => return Err(EndpointError::Port),
         };
         Ok(Self {
             host: host.into(),
             port,
+            is_tls,
             authority: HeaderValue::from_str(authority.as_str())
                 .map_err(|_| EndpointError::Malformed)?,
         })

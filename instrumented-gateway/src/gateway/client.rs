@@ -4,13 +4,14 @@
 //! reading, nor one that reads slowly what hyper has buffered. The socket's own wrapper does both: writes that stand still
 //! for too long fail, and each that does not is progress of the exchange.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -31,6 +32,8 @@ pub(crate) struct Client(Arc<State>);
 #[derive(Debug)]
 struct State {
     peer: SocketAddr,
+    /// Whether TLS is spoken with it.
+    secure: AtomicBool,
     cut: CancellationToken,
     stall_limit_milliseconds: AtomicU64,
     /// Of the answer that is on its way, where it streams.
@@ -44,7 +47,20 @@ impl Client {
     pub(crate) fn new(peer: SocketAddr) -> Self {
         Self(Arc::new(State {
             peer,
+            secure: AtomicBool::new(false),
             cut: CancellationToken::new(),
+            stall_limit_milliseconds: AtomicU64::new(milliseconds(DEFAULT_BODY_IDLE_TIMEOUT)),
+            progress: Mutex::new(None),
+            tunnel: Mutex::new(None),
+        }))
+    }
+
+    /// The same client as one of its streams sees it: cut by itself, and with the connection.
+    pub(crate) fn of_a_stream(&self) -> Self {
+        Self(Arc::new(State {
+            peer: self.0.peer,
+            secure: AtomicBool::new(self.is_secure()),
+            cut: self.0.cut.child_token(),
             stall_limit_milliseconds: AtomicU64::new(milliseconds(DEFAULT_BODY_IDLE_TIMEOUT)),
             progress: Mutex::new(None),
             tunnel: Mutex::new(None),
@@ -54,6 +70,16 @@ impl Client {
     /// Its address.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.0.peer
+    }
+
+    /// From now on TLS is spoken with it.
+    pub(crate) fn let_in_by_tls(&self) {
+        self.0.secure.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether TLS is spoken with it.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.0.secure.load(Ordering::Relaxed)
     }
 
     /// Cancelling it drops the client's connection.
@@ -69,7 +95,7 @@ impl Client {
             .store(limit, Ordering::Relaxed);
     }
 
-    fn stall_limit(&self) -> Option<Duration> {
+    pub(crate) fn stall_limit(&self) -> Option<Duration> {
         let limit = self.0.stall_limit_milliseconds.load(Ordering::Relaxed);
         (limit != UNLIMITED).then(|| Duration::from_millis(limit))
     }
@@ -91,6 +117,11 @@ impl Client {
 
     fn tunnel(&self) -> MutexGuard<'_, Option<Box<Engaged>>> {
         self.0.tunnel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the answer that is on its way last moved, where it streams.
+    pub(crate) fn last_progress(&self) -> Option<Instant> {
+        self.progress().as_ref().map(|progress| progress.last())
     }
 
     fn wrote(&self) {
@@ -117,6 +148,8 @@ pub(crate) struct ClientIo<S> {
     stream: S,
     client: Client,
     stall: Option<Pin<Box<Sleep>>>,
+    /// Read already, and not yet given out.
+    read: VecDeque<u8>,
 }
 
 impl<S> ClientIo<S> {
@@ -125,7 +158,14 @@ impl<S> ClientIo<S> {
             stream,
             client,
             stall: None,
+            read: VecDeque::new(),
         }
+    }
+
+    /// The socket of which these bytes have been read before.
+    pub(crate) fn after(mut self, read: Vec<u8>) -> Self {
+        self.read = read.into();
+        self
     }
 
     /// What a write, flush or shutdown gave: progress, or one more moment of standing still.
@@ -158,6 +198,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.read.is_empty() {
+            let length = buffer.remaining().min(self.read.len());
+            let read: Vec<u8> = self.read.drain(..length).collect();
+            buffer.put_slice(&read);
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

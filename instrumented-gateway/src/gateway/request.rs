@@ -49,6 +49,8 @@ pub(crate) enum Refusal {
     TransferCoding,
     #[error("the path has a `.` or `..` segment")]
     DotSegment,
+    #[error("the request has too many fields")]
+    TooManyFields,
 }
 
 impl Refusal {
@@ -56,6 +58,7 @@ impl Refusal {
         match self {
             // No method of ours (RFC 9110, 9.3.6): a tunnel to wherever the client says is what a gateway is not.
             Self::Connect | Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Insecure => StatusCode::MISDIRECTED_REQUEST,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             // The fault of a configuration, not of the client: 508 tells whoever looks for it, where 400 would not.

@@ -13,7 +13,7 @@ use resource_ledger::{Labels, Ledger, ServiceTaskOutcome, Settings, Task};
 use tokio::sync::watch;
 use tokio_metrics::TaskMonitor;
 use tokio_util::sync::CancellationToken;
-use web_config::{Protection, WebConfigError};
+use web_config::{Protection, ServerTls, WebConfigError};
 
 use super::descriptors::{self, Reserve};
 use super::fleet::Fleet;
@@ -23,7 +23,7 @@ use super::server::{BindError, Listener, Server};
 use super::{Front, Gateway, Parts};
 use crate::admin::Admin;
 use crate::clock;
-use crate::config::{Config, Limits, UpstreamConfig};
+use crate::config::{Config, Http2, Limits, UpstreamConfig};
 use crate::console::Console;
 use crate::drill::{Drill, Drills};
 use crate::metrics::{
@@ -44,6 +44,8 @@ const OPERATOR_LIMITS: Limits = Limits {
     header_read_timeout: Duration::from_secs(90),
     max_header_bytes: 16 * 1024,
     max_headers: 100,
+    max_concurrent_streams: 1,
+    max_resets: 1,
 };
 
 /// Why a gateway did not start.
@@ -133,7 +135,11 @@ impl Gateway {
         let front = Front::new(&config, &builder.parts(&upstreams));
         let (clients, operators) = (Stage::default(), Stage::default());
         let (limits, limits_in_force) = watch::channel(config.limits.clone());
-        let server = builder.server(&listen, limits_in_force, &clients, None);
+        let server = Server {
+            tls: config.tls.clone(),
+            http2: config.http2,
+            ..builder.server(&listen, limits_in_force, &clients, None)
+        };
         let main = builder.run(server.serve(listen, front.clone()));
         let reserve = Arc::new(Reserve::new());
         let operated = |listener: &Listener| {
@@ -217,7 +223,7 @@ impl Running {
     ///
     /// # Errors
     /// Where it changes what cannot change while the gateway runs; nothing has changed then.
-    pub fn replace(&self, next: Config) -> Result<Reloaded, ReloadError> {
+    pub fn replace(&self, mut next: Config) -> Result<Reloaded, ReloadError> {
         let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let fixed = config.fixed_keys_changed(&next);
         if !fixed.is_empty() {
@@ -252,6 +258,11 @@ impl Running {
             limits.clone_from(&next.limits);
             modified
         });
+        if let (Some(tls), Some(other)) = (&config.tls, &next.tls) {
+            tls.adopt(other);
+            // The listener knows this one.
+            next.tls.clone_from(&config.tls);
+        }
         *config = next;
         Ok(Reloaded {
             upstreams_kept,
@@ -262,6 +273,19 @@ impl Running {
 
     pub(super) fn reload_meters(&self) -> &ReloadMeters {
         &self.reload_meters
+    }
+
+    /// Reads the certificates of the listener and those for upstreams again, whether they look changed or not; `false`
+    /// where some cannot be used: the log says which and why, and the former stay in force.
+    pub fn reread_certificates(&self) -> bool {
+        let listener = {
+            let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+            config.tls.as_ref().is_none_or(ServerTls::reread)
+        };
+        let upstreams = self.builder.fleet.current();
+        upstreams.iter().fold(listener, |good, upstream| {
+            upstream.reread_certificates() && good
+        })
     }
 
     /// Stops accepting, waits for the requests in flight until the configured deadline, cuts the rest, and closes
@@ -410,6 +434,8 @@ impl Builder {
             ledger: self.ledger.clone(),
             reserve,
             protection: Protection::none(),
+            tls: None,
+            http2: Http2::Off,
             drain: stage.drain.clone(),
             cut: stage.cut.clone(),
         }

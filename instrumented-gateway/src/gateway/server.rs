@@ -1,35 +1,29 @@
-//! One listener: accepts connections within its limits, serves HTTP/1.1 on each, drains and cuts them at the end.
+//! One listener: accepts connections within its limits, has each served, drains and cuts them at the end.
 //!
-//! All three listeners run on this. hyper parses and frames; what it leaves to its user is done here: a timer for the
-//! head's time-out (off without one), a bound on connections, a back-off where there are no descriptors left (an accept
+//! All three listeners run on this. What hyper leaves to its user is done here and in `connection`: a bound on connections, a back-off where there are no descriptors left (an accept
 //! that fails so is ready again at once, and would spin), and tasks that are counted and end with their listener.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use resource_ledger::{ConnectionTaskOutcome, Labels, Ledger, TaskSet};
+use resource_ledger::{ConnectionTaskOutcome, CountingExecutor, Labels, Ledger, TaskSet};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use web_config::{AcceptError, Protection};
+use web_config::{Protection, ServerTls};
 
-use super::client::{Client, ClientIo};
+use super::client::Client;
+use super::connection::Terms;
 use super::descriptors::{Reserve, is_exhausted};
 use crate::clock;
-use crate::config::Limits;
+use crate::config::{Http2, Limits};
 use crate::metrics::ListenerMeters;
 
 /// Connections that the kernel keeps until they are accepted.
@@ -40,17 +34,13 @@ const UNSENT_BYTES: u32 = 128 * 1024;
 /// The first pause after an accept that failed for want of something; doubled up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How long an idle connection outlives the begin of a drain: a request that is on its way to it is answered, with
-/// `Connection: close`, and not reset.
-const LINGER: Duration = Duration::from_millis(500);
-/// hyper refuses a smaller buffer.
-const LEAST_BUFFER_BYTES: usize = 64 * 1024;
 
 /// What answers the requests of a listener.
 pub(crate) trait Handler: Clone + Send + Sync + 'static {
     /// The body of its answers.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
+        + Unpin
         + 'static;
 
     /// Answers a request.
@@ -118,6 +108,10 @@ pub(crate) struct Server {
     pub(crate) reserve: Option<Arc<Reserve>>,
     /// What is demanded of those who connect.
     pub(crate) protection: Protection,
+    /// TLS of clients, in place of the protection's.
+    pub(crate) tls: Option<ServerTls>,
+    /// Where HTTP/2 is spoken.
+    pub(crate) http2: Http2,
     /// No more connections, no more requests on those that are there.
     pub(crate) drain: CancellationToken,
     /// No more patience with those that are still there.
@@ -130,6 +124,7 @@ impl Server {
         let tasks = self.ledger.account::<ConnectionTaskOutcome>(Labels::new());
         let mut limits = self.limits.clone();
         let mut connections = TaskSet::new();
+        let streams = CountingExecutor::new(&self.ledger);
         let mut pause = Pause::default();
         let mut was_full = false;
         loop {
@@ -151,7 +146,7 @@ impl Server {
                         // It left before it was looked at.
                         Err(_) => continue,
                     };
-                    let connection = self.connection(stream, client, handler.clone());
+                    let connection = self.connection(stream, client, handler.clone(), &streams);
                     let held = self.meters.connection();
                     connections.spawn(tasks.open(), async move {
                         connection.await;
@@ -211,76 +206,18 @@ impl Server {
         stream: TcpStream,
         client: Client,
         handler: H,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let mut builder = http1::Builder::new();
-        let limits = self.limits.borrow().clone();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_read_timeout)
-            .max_headers(limits.max_headers)
-            .max_header_size(limits.max_header_bytes)
-            .max_buf_size(limits.max_header_bytes.max(LEAST_BUFFER_BYTES));
-        let drain = self.drain.clone();
-        let cut = client.cut().clone();
-        let meters = self.meters.clone();
-        let protection = self.protection.clone();
-        async move {
-            let stream = match protection.accept(stream).await {
-                Ok(stream) => stream,
-                Err(error) => {
-                    if matches!(error, AcceptError::TooSlow) {
-                        meters.timed_out();
-                    }
-                    let peer = client.peer();
-                    tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a client was not let in");
-                    return;
-                }
-            };
-            let io = TokioIo::new(ClientIo::new(stream, client.clone()));
-            let service = service_fn(|request: Request<Incoming>| {
-                let (handler, client, drain) = (handler.clone(), client.clone(), drain.clone());
-                async move {
-                    let mut response = handler.handle(request, client).await;
-                    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                    if drain.is_cancelled() && !switched {
-                        let close = HeaderValue::from_static("close");
-                        response.headers_mut().insert(CONNECTION, close);
-                    }
-                    Ok::<_, Infallible>(response)
-                }
-            });
-            let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
-            let mut drained = pin!(async {
-                drain.cancelled().await;
-                tokio::time::sleep(LINGER).await;
-            });
-            let mut draining = false;
-            let ended = loop {
-                tokio::select! {
-                    ended = connection.as_mut() => break ended,
-                    () = cut.cancelled() => return,
-                    () = drained.as_mut(), if !draining => {
-                        draining = true;
-                        connection.as_mut().graceful_shutdown();
-                    }
-                }
-            };
-            match ended {
-                Err(error) if error.is_timeout() => meters.timed_out(),
-                Err(error) if error.is_parse_too_large() => {
-                    handler.refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-                }
-                Err(error) if error.is_parse() => handler.refused(StatusCode::BAD_REQUEST),
-                // The client left, or took nothing any more: the requests concerned say so themselves.
-                Err(_) => {}
-                Ok(()) => {
-                    // Still this connection's task: it counts, drains and is cut like any other.
-                    if let Some(engaged) = client.take_tunnel() {
-                        engaged.run(client.cut()).await;
-                    }
-                }
-            }
-        }
+        executor: &CountingExecutor,
+    ) -> impl Future<Output = ()> + Send + 'static + use<H> {
+        let terms = Terms {
+            limits: self.limits.borrow().clone(),
+            meters: self.meters.clone(),
+            protection: self.protection.clone(),
+            tls: self.tls.clone(),
+            http2: self.http2,
+            executor: executor.clone(),
+            drain: self.drain.clone(),
+        };
+        terms.serve(stream, client, handler)
     }
 }
 

@@ -125,7 +125,10 @@ async fn a_deadline_is_shortened_by_trusted_peers_alone() {
             .header("x-request-deadline-ms", milliseconds)
             .body(())
             .expect("a request");
-        let origin = table.origin(peer.parse().expect("an address"));
+        let origin = table.origin(&Client::new(std::net::SocketAddr::new(
+            peer.parse().expect("an address"),
+            1,
+        )));
         let route = &table.routes[0];
         let deadline = table.deadline(route, &request, &origin);
         deadline

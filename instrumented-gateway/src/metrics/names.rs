@@ -9,6 +9,10 @@ pub(super) const CLIENT_CONNECTIONS: &str = "gateway_client_connections";
 pub(super) const CLIENT_CONNECTIONS_LIMIT: &str = "gateway_client_connections_limit";
 pub(super) const CLIENT_LIMIT_REACHED: &str = "gateway_client_connections_limit_reached_total";
 pub(super) const CLIENT_TIMEOUTS: &str = "gateway_client_timeouts_total";
+pub(super) const TLS_HANDSHAKE_FAILURES: &str = "gateway_tls_handshake_failures_total";
+pub(super) const TLS_RELOADS: &str = "gateway_tls_reloads_total";
+pub(super) const UPSTREAM_TLS_RELOADS: &str = "gateway_upstream_tls_reloads_total";
+pub(super) const HTTP2_RESETS_LIMIT_REACHED: &str = "gateway_http2_resets_limit_reached_total";
 pub(super) const ACCEPT_FAILURES: &str = "gateway_accept_failures_total";
 
 pub(super) const POOL_CONNECTIONS: &str = "gateway_pool_connections";
@@ -74,6 +78,22 @@ const COUNTERS: &[(&str, &str)] = &[
     (
         ACCEPT_FAILURES,
         "Accepts that failed for want of descriptors or memory; each is followed by a pause.",
+    ),
+    (
+        TLS_HANDSHAKE_FAILURES,
+        "Clients that were not let in: the TLS handshake came to nothing or took too long.",
+    ),
+    (
+        TLS_RELOADS,
+        "Times that a listener's changed certificates were read again; where the result is refused, the former stayed in force.",
+    ),
+    (
+        UPSTREAM_TLS_RELOADS,
+        "Times that the changed certificates for an upstream were read again; where the result is refused, the former stayed in force.",
+    ),
+    (
+        HTTP2_RESETS_LIMIT_REACHED,
+        "Client connections cut because they reset request after request over HTTP/2.",
     ),
     (POOL_CONNECTS, "Transport connections begun to an upstream."),
     (

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ::metrics::{Counter, Gauge, Histogram, Recorder};
 use http::StatusCode;
+use web_config::Renewals;
 
 use super::{METADATA, SharedRecorder, key, names};
 
@@ -82,6 +83,10 @@ pub(crate) struct ListenerMeters {
     limit_reached: Counter,
     accept_failures: Counter,
     timeouts: Counter,
+    handshake_failures: Counter,
+    renewed: Counter,
+    refused: Counter,
+    resets_limit_reached: Counter,
 }
 
 /// One open connection of a listener; dropping it counts it out.
@@ -92,6 +97,10 @@ impl ListenerMeters {
     /// Registers every series of `listener`.
     pub(crate) fn new(recorder: &SharedRecorder, listener: &'static str) -> Self {
         let key = |name| key(name, [("listener", listener)]);
+        let reloads = |result| {
+            let labels = [("listener", listener), ("result", result)];
+            recorder.register_counter(&super::key(names::TLS_RELOADS, labels), &METADATA)
+        };
         let connections = recorder.register_gauge(&key(names::CLIENT_CONNECTIONS), &METADATA);
         Self {
             connections,
@@ -99,6 +108,12 @@ impl ListenerMeters {
             limit_reached: recorder.register_counter(&key(names::CLIENT_LIMIT_REACHED), &METADATA),
             accept_failures: recorder.register_counter(&key(names::ACCEPT_FAILURES), &METADATA),
             timeouts: recorder.register_counter(&key(names::CLIENT_TIMEOUTS), &METADATA),
+            handshake_failures: recorder
+                .register_counter(&key(names::TLS_HANDSHAKE_FAILURES), &METADATA),
+            renewed: reloads("renewed"),
+            refused: reloads("refused"),
+            resets_limit_reached: recorder
+                .register_counter(&key(names::HTTP2_RESETS_LIMIT_REACHED), &METADATA),
         }
     }
 
@@ -118,6 +133,19 @@ impl ListenerMeters {
 
     pub(crate) fn timed_out(&self) {
         self.timeouts.increment(1);
+    }
+
+    pub(crate) fn handshake_failed(&self) {
+        self.handshake_failures.increment(1);
+    }
+
+    pub(crate) fn certificates_read_again(&self, renewals: Renewals) {
+        self.renewed.absolute(renewals.renewed);
+        self.refused.absolute(renewals.refused);
+    }
+
+    pub(crate) fn resets_limit_reached(&self) {
+        self.resets_limit_reached.increment(1);
     }
 
     pub(crate) fn accept_failed(&self) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ::metrics::{Counter, Histogram, Recorder};
+use web_config::Renewals;
 
 use super::{METADATA, key, names};
 
@@ -66,6 +67,8 @@ pub struct UpstreamMeters {
     duration: Histogram,
     interim: Counter,
     rejected: [Counter; Rejection::ALL.len()],
+    renewed: Counter,
+    refused: Counter,
 }
 
 impl UpstreamMeters {
@@ -85,6 +88,8 @@ impl UpstreamMeters {
             interim: counter(names::UPSTREAM_INTERIM, None),
             rejected: Rejection::ALL
                 .map(|reason| counter(names::UPSTREAM_REJECTED, Some(("reason", reason.word())))),
+            renewed: counter(names::UPSTREAM_TLS_RELOADS, Some(("result", "renewed"))),
+            refused: counter(names::UPSTREAM_TLS_RELOADS, Some(("result", "refused"))),
         }
     }
 
@@ -97,6 +102,8 @@ impl UpstreamMeters {
             duration: Histogram::noop(),
             interim: Counter::noop(),
             rejected: Rejection::ALL.map(|_| Counter::noop()),
+            renewed: Counter::noop(),
+            refused: Counter::noop(),
         }
     }
 
@@ -119,6 +126,12 @@ impl UpstreamMeters {
     /// The upstream sent an interim answer (1xx).
     pub fn informational(&self) {
         self.interim.increment(1);
+    }
+
+    /// How often its certificates were read again.
+    pub fn certificates_read_again(&self, renewals: Renewals) {
+        self.renewed.absolute(renewals.renewed);
+        self.refused.absolute(renewals.refused);
     }
 
     /// An exchange was refused.

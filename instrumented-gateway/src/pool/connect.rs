@@ -1,4 +1,4 @@
-//! From an endpoint to a connection: name, socket, handshake, driver.
+//! From an endpoint to a connection: name, socket, TLS, protocol, driver.
 //!
 //! The name is resolved before anything is counted. Then, for each address in turn, the entry is opened and the socket after
 //! it, both behind the gate, so that no snapshot sees one without the other.
@@ -6,25 +6,26 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use resource_ledger::{Account, ConnectionOutcome, CountedIo, Entry, Labels, Ledger};
+use resource_ledger::{Account, ConnectionOutcome, CountedIo, Entry, EntryHandle, Labels, Ledger};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::Shared;
 use super::driver::Driver;
-use super::io::{PooledIo, SocketGate};
-use super::lease::Fate;
+use super::io::{PooledIo, SocketGate, Transport};
+use super::lease::{Fate, Hold};
 use super::link::{Link, Session};
 use super::shelf::Claimant;
 use super::slot::Slot;
+use super::trunk;
 use crate::clock;
-use crate::config::Endpoint;
+use crate::config::{Endpoint, Http2};
 use crate::error::{ForwardError, Stage};
 
 /// The account of pooled connections, with this file as its site.
@@ -38,12 +39,12 @@ pub(super) async fn connect(
     slot: Arc<Slot>,
     claimant: &Claimant,
     fate: &Fate,
-) -> Result<Session, ForwardError> {
+) -> Result<Hold, ForwardError> {
     let until = claimant
         .deadline
         .min(clock::now() + pool.limits.connect_timeout);
-    let connecting = connect_to_any(pool, claimant, until, fate);
-    let (stream, entry) = if claimant.enforced {
+    let connecting = establish(pool, &slot, claimant, until, fate);
+    let (transport, entry) = if claimant.enforced {
         match clock::timeout_at(until, connecting).await {
             Ok(connected) => connected,
             Err(clock::Elapsed) => return Err(ForwardError::TimedOut(Stage::Connect)),
@@ -52,7 +53,72 @@ pub(super) async fn connect(
         connecting.await
     }
     .map_err(ForwardError::Connect)?;
-    start(pool, slot, stream, entry, claimant).await
+    start(pool, slot, transport, entry, claimant).await
+}
+
+type Connected = (Transport, EntryHandle<ConnectionOutcome>);
+
+/// A connection over which HTTP can be spoken.
+async fn establish(
+    pool: &Arc<Shared>,
+    slot: &Arc<Slot>,
+    claimant: &Claimant,
+    until: Instant,
+    fate: &Fate,
+) -> io::Result<Connected> {
+    let (stream, entry) = connect_to_any(pool, claimant, until, fate).await?;
+    let handle = entry.handle();
+    let io = PooledIo::new(
+        CountedIo::new(stream, entry),
+        Arc::clone(slot),
+        pool.common.gate.clone(),
+    );
+    let Some(tls) = &pool.speech.tls else {
+        return Ok((Transport::Plain(io), handle));
+    };
+    let mut shaking = pin!(tls.connect(&pool.endpoint.host, io));
+    // Dropped before the socket, where this future is.
+    let given_up = GivenUp {
+        entry: &handle,
+        until,
+        fate,
+        is_over: false,
+    };
+    let shaken = shaking.as_mut().await;
+    given_up.decided();
+    pool.common.meters.certificates_read_again(tls.renewals());
+    Ok((Transport::Tls(Box::new(shaken?)), handle))
+}
+
+/// Says how a connection ended that was given up in its handshake.
+struct GivenUp<'a> {
+    entry: &'a EntryHandle<ConnectionOutcome>,
+    until: Instant,
+    fate: &'a Fate,
+    is_over: bool,
+}
+
+impl GivenUp<'_> {
+    fn decided(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.entry.will_close(given_up(self.until, self.fate));
+        }
+    }
+}
+
+/// How a connection ends that nobody waits for any more.
+fn given_up(until: Instant, fate: &Fate) -> ConnectionOutcome {
+    if clock::now() >= until {
+        ConnectionOutcome::ConnectFailed
+    } else {
+        fate.outcome(ConnectionOutcome::ConnectFailed)
+    }
 }
 
 async fn connect_to_any(
@@ -163,11 +229,7 @@ impl Drop for Connecting {
         if self.attempt.take().is_some()
             && let Some(entry) = self.entry.take()
         {
-            entry.close(if clock::now() >= self.until {
-                ConnectionOutcome::ConnectFailed
-            } else {
-                self.fate.outcome(ConnectionOutcome::ConnectFailed)
-            });
+            entry.close(given_up(self.until, &self.fate));
         }
     }
 }
@@ -175,25 +237,27 @@ impl Drop for Connecting {
 async fn start(
     pool: &Arc<Shared>,
     slot: Arc<Slot>,
-    stream: TcpStream,
-    entry: Entry<ConnectionOutcome>,
+    transport: Transport,
+    entry: EntryHandle<ConnectionOutcome>,
     claimant: &Claimant,
-) -> Result<Session, ForwardError> {
-    let handle = entry.handle();
-    handle.will_close(ConnectionOutcome::Error);
-    let common = &pool.common;
-    let io = PooledIo::new(
-        CountedIo::new(stream, entry),
-        Arc::clone(&slot),
-        common.gate.clone(),
-    );
+) -> Result<Hold, ForwardError> {
+    entry.will_close(ConnectionOutcome::Error);
+    let is_http2 = match transport.protocol() {
+        Some(protocol) => protocol == b"h2",
+        None => pool.speech.http2 == Http2::PriorKnowledge,
+    };
+    if is_http2 {
+        let stream = trunk::start(pool, slot, transport, entry, claimant).await?;
+        return Ok(Hold::Stream(stream));
+    }
+    slot.established(false);
     let (sender, connection) = http1::Builder::new()
-        .handshake(TokioIo::new(io))
+        .handshake(TokioIo::new(transport))
         .await
         .map_err(ForwardError::Upstream)?;
-    let link = Arc::new(Link::new(handle, slot, clock::now()));
+    let link = Arc::new(Link::new(entry, slot, clock::now()));
     link.wait_for_head(claimant);
     let driver = Driver::new(Arc::clone(pool), Arc::clone(&link), connection);
     driver.spawn();
-    Ok(Session::new(sender, link))
+    Ok(Hold::Alone(Session::new(sender, link)))
 }

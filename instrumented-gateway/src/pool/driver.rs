@@ -20,12 +20,12 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::io::PooledIo;
+use super::io::Transport;
 use super::link::{Drain, Link, Message, Session, Switched, Watch};
 use crate::body::{Progress, RequestBody};
 use crate::clock;
 
-type Http1 = Connection<TokioIo<PooledIo>, RequestBody>;
+type Http1 = Connection<TokioIo<Transport>, RequestBody>;
 
 /// The account of driver tasks, with this file as its site.
 pub(super) fn account(ledger: &Ledger, labels: Labels) -> Account<ConnectionTaskOutcome> {
@@ -71,7 +71,7 @@ enum Work {
 
 /// A connection's socket without HTTP on it, and what was read and is no HTTP.
 struct Remains {
-    io: PooledIo,
+    io: Transport,
     unread: Bytes,
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use http::uri::Scheme;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -14,15 +15,25 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::link::{Drain, Message, Session, Streaming, Switched, Watch};
+use super::trunk::Stream;
 use crate::body::{Progress, RequestBody};
 
 /// A connection in use. It ends in one of four ways, each of which says what becomes of the connection: [`Lease::finish`],
 /// [`Lease::drain`], [`Lease::close`], or by being dropped, which closes it at once as its [`Fate`] says.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    session: Option<Session>,
+    hold: Option<Hold>,
     pool: Arc<Shared>,
     fate: Fate,
+}
+
+/// What is used for an exchange.
+#[derive(Debug)]
+pub(crate) enum Hold {
+    /// A whole connection.
+    Alone(Session),
+    /// One stream of a connection. However the exchange ends, the connection stays: what is left of the stream is reset.
+    Stream(Stream),
 }
 
 /// Why an exchange is dropped where nobody says so: a dropped future cannot tell.
@@ -60,9 +71,9 @@ impl Fate {
 }
 
 impl Lease {
-    pub(super) fn new(session: Session, pool: Arc<Shared>, fate: Fate) -> Self {
+    pub(super) fn new(hold: Hold, pool: Arc<Shared>, fate: Fate) -> Self {
         Self {
-            session: Some(session),
+            hold: Some(hold),
             pool,
             fate,
         }
@@ -70,9 +81,20 @@ impl Lease {
 
     /// Whether the connection has served a request before.
     pub(crate) fn is_reused(&self) -> bool {
-        self.session
-            .as_ref()
-            .is_some_and(|session| session.served() > 0)
+        match &self.hold {
+            Some(Hold::Alone(session)) => session.served() > 0,
+            Some(Hold::Stream(stream)) => !stream.is_first(),
+            None => false,
+        }
+    }
+
+    /// The scheme to name in requests over HTTP/2; `None` where HTTP/1.1 is spoken.
+    pub(crate) fn http2_scheme(&self) -> Option<Scheme> {
+        match &self.hold {
+            Some(Hold::Stream(_)) if self.pool.endpoint.is_tls => Some(Scheme::HTTPS),
+            Some(Hold::Stream(_)) => Some(Scheme::HTTP),
+            Some(Hold::Alone(_)) | None => None,
+        }
     }
 
     /// Sends the request and waits for the head of the answer.
@@ -80,10 +102,11 @@ impl Lease {
         &mut self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
-        let Some(session) = &mut self.session else {
-            unreachable!("a lease has its session until it ends, which consumes it");
-        };
-        session.sender().try_send_request(request).await
+        match &mut self.hold {
+            Some(Hold::Alone(session)) => session.sender().try_send_request(request).await,
+            Some(Hold::Stream(stream)) => stream.send(request).await,
+            None => unreachable!("a lease has its hold until it ends, which consumes it"),
+        }
     }
 
     /// The head has come; the body is read under these bounds.
@@ -93,8 +116,6 @@ impl Lease {
         progress: &Arc<Progress>,
         watched: Watched,
     ) {
-        let Some(session) = &self.session else { return };
-        let link = session.link();
         let (watch, deadline) = match watched {
             Watched::Deadline(until) => (Watch::Deadline { until, cut: None }, Some(until)),
             Watched::Unenforced(deadline) => (Watch::Off, deadline),
@@ -110,13 +131,20 @@ impl Lease {
             }
         };
         body.set_deadline(deadline);
-        link.entry().set_deadline(deadline);
-        link.set_watch(watch);
+        match &self.hold {
+            Some(Hold::Alone(session)) => {
+                let link = session.link();
+                link.entry().set_deadline(deadline);
+                link.set_watch(watch);
+            }
+            Some(Hold::Stream(stream)) => stream.set_watch(watch),
+            None => {}
+        }
     }
 
     /// The answer has been read to its end: the connection goes back to its pool as soon as it can be used again.
     pub(crate) fn finish(mut self, progress: &Arc<Progress>) {
-        let Some(session) = self.session.take() else {
+        let Some(session) = self.alone() else {
             return;
         };
         if session.is_ready() {
@@ -139,7 +167,13 @@ impl Lease {
         progress: &Arc<Progress>,
         otherwise: ConnectionOutcome,
     ) {
-        let Some(session) = self.session.take() else {
+        let is_stream = matches!(self.hold, Some(Hold::Stream(_)));
+        if is_stream {
+            // First, so that the stream is reset before another takes its place.
+            drop(body);
+            return;
+        }
+        let Some(session) = self.alone() else {
             return;
         };
         if body.size_hint().lower() > self.pool.limits.drain_bytes {
@@ -159,7 +193,7 @@ impl Lease {
     /// The answer's head switched to another protocol: takes the connection away from HTTP. `None` where it could not be had;
     /// it is closed then.
     pub(crate) async fn switch(mut self) -> Option<Switched> {
-        let session = self.session.take()?;
+        let session = self.alone()?;
         let link = Arc::clone(session.link());
         let (taker, taken) = oneshot::channel();
         link.tell(Message::Switch { session, taker });
@@ -168,7 +202,7 @@ impl Lease {
 
     /// Closes the connection now.
     pub(crate) fn close(mut self, outcome: ConnectionOutcome) {
-        if let Some(session) = self.session.take() {
+        if let Some(session) = self.alone() {
             session.close(outcome);
         }
     }
@@ -180,16 +214,28 @@ impl Lease {
 
     /// A drill leaks this connection: no limit counts it and nothing expires it. Its promises stay in the ledger.
     pub(crate) fn leak(&self) {
-        if let Some(session) = &self.session {
-            session.link().set_watch(Watch::Off);
-            session.link().slot().exempt();
+        match &self.hold {
+            Some(Hold::Alone(session)) => {
+                session.link().set_watch(Watch::Off);
+                session.link().slot().exempt();
+            }
+            Some(Hold::Stream(stream)) => stream.leak(),
+            None => {}
+        }
+    }
+
+    /// The connection, where the exchange has it to itself; a stream ends here.
+    fn alone(&mut self) -> Option<Session> {
+        match self.hold.take()? {
+            Hold::Alone(session) => Some(session),
+            Hold::Stream(_) => None,
         }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
+        if let Some(session) = self.alone() {
             session.close(self.fate.outcome(ConnectionOutcome::Error));
         }
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::Shared;
+use super::lease::Hold;
 use super::shelf::{Claim, Claimant, Shelf};
 use super::slot::Slot;
 use crate::clock;
@@ -44,6 +45,15 @@ struct InLine {
 }
 
 impl Line {
+    pub(super) fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Who waits longest.
+    pub(super) fn first(&self) -> Option<&Waiter> {
+        self.waiters.first_key_value().map(|(_, waiter)| waiter)
+    }
+
     /// Takes the first out of the line.
     pub(super) fn next(&mut self, waiting: &Waiting) -> Option<Waiter> {
         let (_, waiter) = self.waiters.pop_first()?;
@@ -74,6 +84,10 @@ impl Waiting {
 
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.count() >= self.limit
     }
 
     fn enter(&self) -> bool {
@@ -147,6 +161,7 @@ impl Shared {
     pub(super) fn pass_on(self: &Arc<Self>, mut shelf: MutexGuard<'_, Shelf>) {
         let mut refused = Vec::new();
         while !shelf.line.waiters.is_empty()
+            && self.may_connect(&shelf)
             && let Some(slot) = Slot::take(self, &mut shelf, false)
             && let Some(waiter) = shelf.line.next(&self.common.waiting)
         {
@@ -173,7 +188,7 @@ impl Drop for InLine {
         }
         // Something may have been given to us since: it goes to the next.
         self.grant.close();
-        if let Ok(Claim::Ready(session)) = self.grant.try_recv() {
+        if let Ok(Claim::Ready(Hold::Alone(session))) = self.grant.try_recv() {
             // Where the pool has no use for it, it is closed.
             let _ = self.pool.put(session);
         }

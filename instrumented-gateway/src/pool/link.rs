@@ -12,7 +12,7 @@ use resource_ledger::{BodyOutcome, ConnectionOutcome, CountedBody, EntryHandle};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::io::PooledIo;
+use super::io::Transport;
 use super::shelf::Claimant;
 use super::slot::Slot;
 use crate::body::{Progress, RequestBody};
@@ -76,7 +76,7 @@ pub(super) enum Message {
 /// A connection that speaks another protocol than HTTP. Its entry is in it, and closes with it.
 #[derive(Debug)]
 pub(crate) struct Switched {
-    pub(crate) io: PooledIo,
+    pub(crate) io: Transport,
     /// What has been read of the other protocol already.
     pub(crate) unread: Bytes,
     pub(crate) entry: EntryHandle<ConnectionOutcome>,
@@ -119,6 +119,18 @@ pub(super) struct Streaming {
 }
 
 impl Watch {
+    /// What is watched while `claimant` waits for the head of its answer.
+    pub(super) fn until_head(claimant: &Claimant) -> Self {
+        if claimant.enforced {
+            Self::Deadline {
+                until: claimant.deadline,
+                cut: claimant.cut.clone(),
+            }
+        } else {
+            Self::Off
+        }
+    }
+
     /// When the driver should look next.
     pub(super) fn alarm(&self) -> Option<Instant> {
         match self {
@@ -203,14 +215,7 @@ impl Link {
 
     /// The connection works for `claimant` from here on.
     pub(super) fn wait_for_head(&self, claimant: &Claimant) {
-        self.set_watch(if claimant.enforced {
-            Watch::Deadline {
-                until: claimant.deadline,
-                cut: claimant.cut.clone(),
-            }
-        } else {
-            Watch::Off
-        });
+        self.set_watch(Watch::until_head(claimant));
         self.entry
             .transition("in_use", Some(&claimant.owner), Some(claimant.deadline));
     }

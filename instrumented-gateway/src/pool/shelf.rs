@@ -1,4 +1,4 @@
-//! What a pool's lock guards: idle connections, the line of those who wait for one, and how many connections there are.
+//! What a pool's lock guards: idle connections, shared ones, the line of those who wait for one, and how many connections there are.
 //!
 //! The most recently used connection is given out first, so that what is not needed grows old and expires. Nothing here
 //! waits, and nothing here runs code of others under the lock.
@@ -11,19 +11,27 @@ use resource_ledger::{ConnectionOutcome, OwnerRef};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::lease::Hold;
 use super::line::Line;
 use super::link::{Link, Session};
 use super::slot::Slot;
+use super::trunk::{Stream, Trunk};
 use crate::clock;
 use crate::error::ForwardError;
 use crate::metrics::Rejection;
 
 /// The state behind a pool's lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shelf {
     /// Longest idle first.
     idle: VecDeque<Idle>,
+    /// Connections that carry many exchanges, in use or not; the oldest is filled first.
+    trunks: Vec<Arc<Trunk>>,
     pub(super) line: Line,
+    /// Connections that are being made.
+    pub(super) connecting: usize,
+    /// Whether each of those is likely to carry many exchanges.
+    pub(super) expects_streams: bool,
     /// Connections, from before their socket is made until after it is closed.
     pub(super) open: usize,
     /// Those of them that count against the maximum.
@@ -58,10 +66,31 @@ pub(crate) struct Claimant {
 /// What somebody who asks for a connection gets. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) enum Claim {
-    /// A connection that nobody else uses.
-    Ready(Session),
+    /// A connection that nobody else uses, or a stream of a shared one.
+    Ready(Hold),
     /// A place for a new one.
     Connect(Arc<Slot>),
+}
+
+impl Shelf {
+    pub(super) fn new(expects_streams: bool) -> Self {
+        Self {
+            idle: VecDeque::new(),
+            trunks: Vec::new(),
+            line: Line::default(),
+            connecting: 0,
+            expects_streams,
+            open: 0,
+            limited: 0,
+            closing: None,
+            retired: false,
+        }
+    }
+
+    /// A stream of a shared connection, if one has room.
+    fn stream(&self, claimant: &Claimant) -> Option<Stream> {
+        self.trunks.iter().find_map(|trunk| trunk.open(claimant))
+    }
 }
 
 impl Shared {
@@ -99,16 +128,90 @@ impl Shared {
                 idle.session.link().slot().exempt_in(shelf);
             }
             idle.session.link().wait_for_head(claimant);
-            return Ok(Some(Claim::Ready(idle.session)));
+            return Ok(Some(Claim::Ready(Hold::Alone(idle.session))));
         }
-        if let Some(slot) = Slot::take(self, shelf, claimant.exempt) {
+        // What a drill leaks has a connection to itself, so that others' streams do not stall behind it.
+        let may_share = !claimant.exempt;
+        if may_share
+            && !fresh
+            && let Some(stream) = shelf.stream(claimant)
+        {
+            return Ok(Some(Claim::Ready(Hold::Stream(stream))));
+        }
+        if (fresh || claimant.exempt || self.may_connect(shelf))
+            && let Some(slot) = Slot::take(self, shelf, claimant.exempt)
+        {
             return Ok(Some(Claim::Connect(slot)));
+        }
+        if may_share
+            && fresh
+            && let Some(stream) = shelf.stream(claimant)
+        {
+            return Ok(Some(Claim::Ready(Hold::Stream(stream))));
         }
         if fresh && let Some(oldest) = shelf.idle.pop_front() {
             // Its place comes to the first in line, which the one who asks is about to join.
             oldest.session.close(ConnectionOutcome::Evicted);
         }
         Ok(None)
+    }
+
+    /// Whether one more connection is to be made: not while those that are being made have streams for all who wait.
+    pub(super) fn may_connect(&self, shelf: &Shelf) -> bool {
+        let coming = shelf.connecting.saturating_mul(self.speech.max_streams);
+        !shelf.expects_streams || coming <= shelf.line.len() || self.common.waiting.is_full()
+    }
+
+    /// Takes in a new connection that carries many exchanges, and gives its streams to those who wait.
+    pub(super) fn share(self: &Arc<Self>, trunk: &Arc<Trunk>) {
+        let mut shelf = self.shelf();
+        if let Some(outcome) = shelf.closing {
+            drop(shelf);
+            trunk.retire(outcome);
+            return;
+        }
+        shelf.trunks.push(Arc::clone(trunk));
+        drop(shelf);
+        self.serve_line(trunk);
+    }
+
+    /// Gives free streams of a connection to the first in line, then places for new connections to the next.
+    pub(super) fn serve_line(self: &Arc<Self>, trunk: &Arc<Trunk>) {
+        let mut refused = Vec::new();
+        let mut shelf = self.shelf();
+        while let Some(waiter) = shelf.line.first()
+            && let Some(stream) = trunk.open(waiter.claimant())
+            && let Some(waiter) = shelf.line.next(&self.common.waiting)
+        {
+            if let Err(claim) = waiter.give(Claim::Ready(Hold::Stream(stream))) {
+                refused.push(claim);
+            }
+        }
+        self.pass_on(shelf);
+        drop(refused);
+    }
+
+    /// A shared connection has no exchange left: it stays, or is closed where too many are idle already.
+    pub(super) fn rest_trunk(&self, trunk: &Trunk) {
+        let too_many = {
+            let shelf = self.shelf();
+            let idle = shelf.trunks.iter().filter(|trunk| trunk.is_idle()).count();
+            let max_idle = if shelf.retired {
+                0
+            } else {
+                self.limits.max_idle
+            };
+            idle + shelf.idle.len() > max_idle
+        };
+        if too_many {
+            trunk.retire_if_idle(ConnectionOutcome::Evicted);
+        }
+    }
+
+    /// Takes a shared connection that has ended off the shelf.
+    pub(super) fn forget_trunk(&self, trunk: &Arc<Trunk>) {
+        let mut shelf = self.shelf();
+        shelf.trunks.retain(|other| !Arc::ptr_eq(other, trunk));
     }
 
     /// Takes back a connection that can be used again: for the first in line, else for the idle list.
@@ -160,7 +263,8 @@ impl Shared {
         let link = Arc::clone(session.link());
         while let Some(waiter) = shelf.line.next(&self.common.waiting) {
             link.wait_for_head(waiter.claimant());
-            let Err(Claim::Ready(returned)) = waiter.give(Claim::Ready(session)) else {
+            let given = waiter.give(Claim::Ready(Hold::Alone(session)));
+            let Err(Claim::Ready(Hold::Alone(returned))) = given else {
                 return;
             };
             session = returned;
@@ -212,24 +316,31 @@ impl Shared {
     }
 
     pub(super) fn retire(&self) {
-        let idle = {
+        let (idle, trunks) = {
             let mut shelf = self.shelf();
             shelf.retired = true;
-            std::mem::take(&mut shelf.idle)
+            (std::mem::take(&mut shelf.idle), shelf.trunks.clone())
         };
+        for trunk in trunks {
+            trunk.retire_if_idle(ConnectionOutcome::Evicted);
+        }
         for idle in idle {
             idle.session.close(ConnectionOutcome::Evicted);
         }
     }
 
     pub(super) fn close(&self, outcome: ConnectionOutcome) {
-        let idle = {
+        let (idle, trunks) = {
             let mut shelf = self.shelf();
             shelf.closing.get_or_insert(outcome);
             // Whoever waits is told by the end of the line.
             while shelf.line.next(&self.common.waiting).is_some() {}
-            std::mem::take(&mut shelf.idle)
+            let trunks = shelf.trunks.clone();
+            (std::mem::take(&mut shelf.idle), trunks)
         };
+        for trunk in trunks {
+            trunk.retire(outcome);
+        }
         for idle in idle {
             idle.session.close(outcome);
         }

@@ -1,5 +1,6 @@
 //! A connection's place in its pool.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Shared;
@@ -10,6 +11,8 @@ use super::shelf::Shelf;
 pub(crate) struct Slot {
     pool: Arc<Shared>,
     kind: Mutex<Kind>,
+    /// Until there is a connection of which it is known what it speaks.
+    connecting: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +36,28 @@ impl Slot {
             shelf.limited += 1;
         }
         shelf.open += 1;
+        shelf.connecting += 1;
         Some(Arc::new(Self {
             pool: Arc::clone(pool),
             kind: Mutex::new(kind),
+            connecting: AtomicBool::new(true),
         }))
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Shared> {
+        &self.pool
+    }
+
+    /// There is a connection, which carries many exchanges or one: those who wait for it learn that from their places.
+    pub(super) fn established(&self, carries_streams: bool) {
+        let mut shelf = self.pool.shelf();
+        if self.connecting.swap(false, Ordering::AcqRel) {
+            shelf.connecting -= 1;
+        }
+        shelf.expects_streams = carries_streams;
+        if !carries_streams {
+            self.pool.pass_on(shelf);
+        }
     }
 
     fn kind(&self) -> MutexGuard<'_, Kind> {
@@ -85,6 +106,11 @@ impl Slot {
             Kind::Limited => shelf.limited -= 1,
         }
         shelf.open -= 1;
+        if self.connecting.swap(false, Ordering::AcqRel) {
+            shelf.connecting -= 1;
+            // Nothing came of it: nobody else should wait for one that may never come.
+            shelf.expects_streams = false;
+        }
         self.pool.pass_on(shelf);
     }
 }

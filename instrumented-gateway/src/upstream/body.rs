@@ -249,7 +249,12 @@ impl Drop for UpstreamBody {
             .as_ref()
             .is_some_and(|using| matches!(using.lease.fate(), Fate::Client));
         if left && !std::thread::panicking() {
-            self.drain(UpstreamResult::Cancelled, ConnectionOutcome::ClientGone);
+            let result = if self.progress.was_cut() {
+                UpstreamResult::TimedOut
+            } else {
+                UpstreamResult::Cancelled
+            };
+            self.drain(result, ConnectionOutcome::ClientGone);
         }
     }
 }

@@ -4,9 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{HOST, UPGRADE};
+use http::header::{HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, response,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    response, uri,
 };
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -235,9 +236,10 @@ impl Upstream {
             let (mut lease, host) = self
                 .lease(&exchange.lane, &claimant, &exchange.fate, again)
                 .await?;
-            address(&mut request, host, claimant.deadline);
+            address(&mut request, &lease, host, claimant.deadline)?;
             request.extensions_mut().clone_from(&self.interim);
-            let may_repeat = lease.is_reused() && !again;
+            let (is_reused, is_stream) = (lease.is_reused(), lease.http2_scheme().is_some());
+            let may_repeat = (is_reused || is_stream) && !again;
             let spare = may_repeat.then(|| copy(&request)).flatten();
             let sent = within(&claimant, lease.send(request)).await;
             let failure = match sent {
@@ -257,6 +259,9 @@ impl Upstream {
             };
             let (error, unsent) = split(failure);
             let stale = closed_by_peer(&error);
+            let spare = spare.filter(|request| {
+                was_refused(&error) || stale && is_reused && is_idempotent(request.method())
+            });
             lease.close(if error.is_user() {
                 ConnectionOutcome::ClientGone
             } else if stale {
@@ -264,7 +269,7 @@ impl Upstream {
             } else {
                 ConnectionOutcome::Error
             });
-            match unsent.or(spare.filter(|_| stale)) {
+            match unsent.or(spare) {
                 Some(repeated) if may_repeat => request = repeated,
                 _ if error.is_user() => return Err(ForwardError::RequestBody(error)),
                 _ => return Err(ForwardError::Upstream(error)),
@@ -295,27 +300,66 @@ async fn within<F: Future>(claimant: &Claimant, future: F) -> Result<F::Output, 
     }
 }
 
-/// What depends on the endpoint and on the moment of sending.
-fn address(request: &mut Request<RequestBody>, host: HeaderValue, deadline: Instant) {
+/// What depends on the endpoint, its protocol and the moment of sending.
+fn address(
+    request: &mut Request<RequestBody>,
+    lease: &Lease,
+    host: HeaderValue,
+    deadline: Instant,
+) -> Result<(), ForwardError> {
     let left = deadline.saturating_duration_since(clock::now());
     let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    let mut target = uri::Parts::default();
+    target.path_and_query = request.uri().path_and_query().cloned();
     let fields = request.headers_mut();
-    fields.insert(HOST, host);
     fields.insert(REQUEST_DEADLINE, HeaderValue::from(left));
+    match lease.http2_scheme() {
+        None => {
+            fields.insert(HOST, host);
+            *request.version_mut() = Version::HTTP_11;
+        }
+        Some(scheme) => {
+            // RFC 9113, 8.2.2 and 8.3.1: framing is the protocol's, and `:authority` stands for Host.
+            fields.remove(HOST);
+            fields.remove(TRANSFER_ENCODING);
+            target.scheme = Some(scheme);
+            let authority = uri::Authority::try_from(host.as_bytes());
+            target.authority = Some(authority.map_err(|_| ForwardError::Target)?);
+            *request.version_mut() = Version::HTTP_2;
+        }
+    }
+    *request.uri_mut() = Uri::from_parts(target).map_err(|_| ForwardError::Target)?;
+    Ok(())
 }
 
-/// The request once more, where it may be sent twice: its method is idempotent and it has no content.
-fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let idempotent = matches!(
-        *request.method(),
+/// RFC 9110, 9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
-    );
-    let body = request.body().spare().filter(|_| idempotent)?;
-    let mut copy = Request::new(body);
+    )
+}
+
+/// The request once more, where it has no content, which is gone once sent.
+fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let mut copy = Request::new(request.body().spare()?);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());
     Some(copy)
+}
+
+/// Whether the upstream says that it has not looked at the request: it refused the stream, or went away before it
+/// (RFC 9113, 8.7). Any request may be sent again then.
+fn was_refused(error: &hyper::Error) -> bool {
+    http2_error(error).is_some_and(|error| {
+        let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (refused && error.is_reset() || error.is_go_away())
+    })
+}
+
+fn http2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error)?.downcast_ref()
 }
 
 fn split(
@@ -338,5 +382,6 @@ fn closed_by_peer(error: &hyper::Error) -> bool {
                 BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
             )
         });
+    let broken = broken || http2_error(error).is_some_and(h2::Error::is_io);
     broken || error.is_incomplete_message() || error.is_canceled() || error.is_closed()
 }

@@ -1,5 +1,6 @@
 //! The gateway against real sockets on loopback, with upstreams and clients that behave as badly as they like.
 
+mod streams;
 mod support;
 
 mod counts;
@@ -10,5 +11,6 @@ mod leaving;
 mod limits;
 mod proxy;
 mod reuse;
+mod secure;
 mod shell;
 mod wire;

@@ -4,12 +4,17 @@ mod client;
 mod gateway;
 mod kernel;
 mod scrape;
+mod secure;
 mod upstream;
 
 pub(crate) use client::{Client, get, request};
 pub(crate) use gateway::{Gateway, PANICS_AFTER, configuration, late};
 pub(crate) use kernel::Kernel;
 pub(crate) use scrape::{Scrape, Scraper};
+pub(crate) use secure::{
+    Certificates, Http2Upstream, Spawner, TestBody, full, get_of, http2, http2_to, request_of,
+    shake, text_of,
+};
 pub(crate) use upstream::{Peer, Upstream, field, response};
 
 use std::future::Future;

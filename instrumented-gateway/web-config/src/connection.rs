@@ -43,6 +43,14 @@ pub enum AcceptError {
 }
 
 impl Connection {
+    /// The protocol that the handshake agreed on, if it agreed on one (RFC 7301).
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+
     pub(crate) async fn accept(
         stream: TcpStream,
         tls: Option<Arc<ServerConfig>>,

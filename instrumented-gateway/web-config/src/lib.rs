@@ -5,15 +5,22 @@
 //! somebody relies on it. The file and the certificates that it names are read again when they change; what is broken
 //! then is told and the former stays in force, and no change lifts a protection without a restart.
 //!
+//! The same TLS stands, as a section, in files of our own: [`ServerTls`] for a listener, [`ClientTls`] for those whom a
+//! program calls, with the keys of Prometheus' `tls_config`.
+//!
 //! # Layout
 //! - [`protection`]: what is in force on a listener; connections and requests pass through it
 //! - [`connection`]: a connection with or without TLS, from its first byte on
 //! - [`settings`]: what a file says
+//! - [`kept`]: TLS of a section in another file, read again when its certificates change
+//! - `client`: whom a client trusts, and whom it shows itself as
 //! - `tls`: whom the listener shows itself as, and whom it asks for a certificate
 //! - `users`: names and passwords
 //! - `watched`: files, and whether they have changed
 
+mod client;
 pub mod connection;
+pub mod kept;
 pub mod protection;
 pub mod settings;
 mod tls;
@@ -21,5 +28,6 @@ mod users;
 mod watched;
 
 pub use connection::{AcceptError, Connection};
+pub use kept::{ClientTls, Renewals, ServerTls, TlsStream};
 pub use protection::{Protection, Unauthorized};
 pub use settings::WebConfigError;

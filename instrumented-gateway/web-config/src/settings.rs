@@ -89,9 +89,10 @@ impl Settings {
         let root = checked_yaml::parse(text)?;
         let mut mistakes = Mistakes::new();
         let mut fields = root.fields(&mut mistakes);
+        let protocols = [b"http/1.1".to_vec()];
         let tls = fields
             .optional("tls_server_config")
-            .and_then(|node| tls::read(node, directory, watched, &mut mistakes));
+            .and_then(|node| tls::read(node, directory, &protocols, watched, &mut mistakes));
         let users = fields
             .optional("basic_auth_users")
             .map(|node| users(node, &mut mistakes))

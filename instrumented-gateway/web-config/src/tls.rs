@@ -53,19 +53,15 @@ impl ClientAuth {
     }
 }
 
-/// Reads the section and what it names.
+/// Reads the section and what it names. `protocols` are offered, the preferred one first.
 pub(crate) fn read(
     node: &Node,
     directory: &Path,
+    protocols: &[Vec<u8>],
     watched: &mut Watched,
     mistakes: &mut Mistakes,
 ) -> Option<Tls> {
-    let mut section = Section {
-        fields: node.fields(mistakes),
-        directory,
-        watched,
-        mistakes,
-    };
+    let mut section = Section::begin(node, directory, watched, mistakes);
     let chain = section.pem("cert", "cert_file", true);
     let chain = chain.and_then(|pem| section.certificates(&pem));
     let key = section.pem("key", "key_file", true);
@@ -110,7 +106,7 @@ pub(crate) fn read(
         })
         .ok()?;
     server.ignore_client_order = prefers_own;
-    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    server.alpn_protocols = protocols.to_vec();
     Some(Tls {
         server: Arc::new(server),
         demands_certificate: client_auth == Some(ClientAuth::RequireAndVerify),
@@ -118,22 +114,36 @@ pub(crate) fn read(
 }
 
 /// PEM, and where it was named.
-struct Pem<'a> {
+pub(crate) struct Pem<'a> {
     node: &'a Node,
     bytes: Vec<u8>,
 }
 
-/// The section as it is read.
-struct Section<'a, 'b> {
-    fields: Fields<'a>,
+/// A section as it is read: a listener's or a client's, which name their certificates alike.
+pub(crate) struct Section<'a, 'b> {
+    pub(crate) fields: Fields<'a>,
     directory: &'b Path,
     watched: &'b mut Watched,
-    mistakes: &'b mut Mistakes,
+    pub(crate) mistakes: &'b mut Mistakes,
 }
 
-impl<'a> Section<'a, '_> {
+impl<'a, 'b> Section<'a, 'b> {
+    pub(crate) fn begin(
+        node: &'a Node,
+        directory: &'b Path,
+        watched: &'b mut Watched,
+        mistakes: &'b mut Mistakes,
+    ) -> Self {
+        Self {
+            fields: node.fields(mistakes),
+            directory,
+            watched,
+            mistakes,
+        }
+    }
+
     /// PEM that stands in the file itself, or in one that it names.
-    fn pem(
+    pub(crate) fn pem(
         &mut self,
         inline: &'static str,
         file: &'static str,
@@ -168,7 +178,7 @@ impl<'a> Section<'a, '_> {
         }
     }
 
-    fn certificates(&mut self, pem: &Pem<'_>) -> Option<Vec<CertificateDer<'static>>> {
+    pub(crate) fn certificates(&mut self, pem: &Pem<'_>) -> Option<Vec<CertificateDer<'static>>> {
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.bytes).collect();
         match found {
             Ok(found) if found.is_empty() => {
@@ -185,7 +195,7 @@ impl<'a> Section<'a, '_> {
         }
     }
 
-    fn key(&mut self, pem: &Pem<'_>) -> Option<PrivateKeyDer<'static>> {
+    pub(crate) fn key(&mut self, pem: &Pem<'_>) -> Option<PrivateKeyDer<'static>> {
         let key = PrivateKeyDer::from_pem_slice(&pem.bytes);
         key.map_err(|error| {
             pem.node.reject(
@@ -196,7 +206,7 @@ impl<'a> Section<'a, '_> {
         .ok()
     }
 
-    fn authorities(&mut self, pem: &Pem<'_>) -> Option<RootCertStore> {
+    pub(crate) fn authorities(&mut self, pem: &Pem<'_>) -> Option<RootCertStore> {
         let mut roots = RootCertStore::empty();
         for certificate in self.certificates(pem)? {
             if let Err(error) = roots.add(certificate) {
@@ -238,7 +248,7 @@ impl<'a> Section<'a, '_> {
         Some(*chosen)
     }
 
-    fn versions(&mut self) -> Option<Vec<&'static SupportedProtocolVersion>> {
+    pub(crate) fn versions(&mut self) -> Option<Vec<&'static SupportedProtocolVersion>> {
         let least = self.version("min_version", 12);
         let most = self.version("max_version", 13);
         let (least, most) = (least?, most?);

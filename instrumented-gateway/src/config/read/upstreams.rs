@@ -1,11 +1,12 @@
 //! The list of upstreams, and the names by which routes refer to them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use checked_yaml::{Fields, Mistakes, Node};
 
-use super::optional;
+use super::{optional, transport};
 use crate::config::values::{EndpointError, bytes, count, duration, duration_or_off, number};
 use crate::config::{Endpoint, UpstreamConfig};
 
@@ -26,6 +27,7 @@ impl Upstreams {
         fields: &mut Fields<'_>,
         grace: Duration,
         own: &[(&'static str, SocketAddr)],
+        directory: &Path,
         mistakes: &mut Mistakes,
     ) -> Self {
         let mut upstreams = Self { named: Vec::new() };
@@ -42,6 +44,7 @@ impl Upstreams {
                 name.clone().unwrap_or_default(),
                 endpoints.unwrap_or_default(),
             );
+            let config = transport::of_upstream(&mut fields, config, directory, mistakes);
             let config = settings(&mut fields, config, grace, mistakes);
             fields.finish(mistakes);
             upstreams.named.push((name, config));
