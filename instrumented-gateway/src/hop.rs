@@ -143,6 +143,12 @@ fn scheme(origin: &Origin) -> &'static str {
 
 /// One line, however many there were: many who read it look at one line only.
 fn append_to_list(fields: &mut HeaderMap, name: HeaderName, member: &str) {
+    if !fields.contains_key(&name) {
+        if let Ok(value) = HeaderValue::try_from(member) {
+            fields.insert(name, value);
+        }
+        return;
+    }
     let mut list: Vec<u8> = Vec::new();
     for value in fields.get_all(&name) {
         list.extend_from_slice(value.as_bytes());

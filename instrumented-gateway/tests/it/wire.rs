@@ -2,6 +2,7 @@
 //! and tunnels. The tables are text, so that a row reads as what was sent and what came of it.
 
 mod differential;
+mod http2;
 mod peer;
 mod recorder;
 mod requests;

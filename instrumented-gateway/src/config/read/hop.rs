@@ -46,3 +46,45 @@ fn forwarding(node: &Node, mistakes: &mut Mistakes) -> Option<Forwarding> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Forwarding, HopConfig};
+
+    const REST: &str = "listen: 127.0.0.1:0\nupstreams: [{ name: one, endpoints: [\"http://127.0.0.1:1\"] }]\n\
+        routes: [{ path: /*, proxy: one }]\n";
+
+    /// What a configuration says of this hop, or its mistakes.
+    fn read(keys: &str) -> Result<HopConfig, String> {
+        let config = Config::parse(&format!("{REST}{keys}"));
+        config
+            .map(|config| config.hop)
+            .map_err(|mistakes| mistakes.to_string())
+    }
+
+    #[test]
+    fn a_hop_is_what_its_keys_say() {
+        assert_eq!(read(""), Ok(HopConfig::default()));
+        let expected = HopConfig {
+            via: Some("edge-1".into()),
+            forwarded: Forwarding::Replace,
+            x_forwarded: Forwarding::Off,
+        };
+        let keys = "via: edge-1\nforwarded: replace\nx_forwarded: off\n";
+        assert_eq!(read(keys), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_no_name_or_word_is_a_mistake() {
+        let mistakes =
+            read("via: a b\nforwarded: yes\nx_forwarded: [append]\n").expect_err("mistakes");
+        for expected in [
+            "line 4: via: `a b` is no name such as gateway-1",
+            "line 5: forwarded: `yes` is neither `off`, `append` nor `replace`",
+            "line 6: x_forwarded: expected a text",
+        ] {
+            assert!(mistakes.contains(expected), "{expected} in {mistakes}");
+        }
+        assert!(read("via: \"\"\n").is_err());
+    }
+}

@@ -73,7 +73,7 @@ pub(super) fn changes(line: &str) -> bool {
 }
 
 /// Whether a line of a request is left out: what every request has, where its value is the ordinary one.
-fn is_stamp(line: &str) -> bool {
+pub(super) fn is_stamp(line: &str) -> bool {
     STAMPS.iter().any(|(name, ordinary)| {
         let value = line
             .strip_prefix(name)

@@ -124,6 +124,20 @@ async fn both_directions_are_copied_and_counted_until_the_end() {
 }
 
 #[tokio::test]
+async fn what_the_client_sends_ahead_of_the_switch_goes_on_behind_it() {
+    let upstream = echo().await;
+    let gateway = start(&configuration("10s"), &[upstream.address]).await;
+    let mut client = Client::connect(gateway.listen_addr()).await;
+    client.send(&[ASK, b"ahead"].concat()).await.expect("sent");
+    client.head().await;
+    let (both, _) = soon("both words", client.exactly(10)).await;
+    assert_eq!(both, b"helloahead");
+    drop(client);
+    quiet(&gateway).await;
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
 async fn an_end_in_one_direction_leaves_the_other() {
     let upstream = Upstream::start(|mut peer: Peer| async move {
         peer.head().await.expect("a head");
