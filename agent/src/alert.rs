@@ -21,6 +21,9 @@ use crate::labels::Labels;
 /// How long a resolved alert is sent again: Prometheus' `resolvedRetention`.
 pub const RESOLVED_RETENTION: Duration = Duration::from_secs(15 * 60);
 
+/// How often the published text of an alert is renewed while nothing but its figures changes.
+const PUBLISHED_EVERY: Duration = Duration::from_secs(5 * 60);
+
 /// The three alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum AlertName {
@@ -93,6 +96,9 @@ pub struct Alert {
     /// Not to be sent for the first time before this: somebody is being asked where it leaks.
     #[serde(skip)]
     hold_until: Option<Timestamp>,
+    /// The annotations as they are published, and since when.
+    #[serde(skip)]
+    published: Option<(Timestamp, Labels)>,
 }
 
 /// An alert that its incident wants, at one evaluation. One that is not wanted at all is resolved at once.
@@ -292,9 +298,35 @@ impl Alert {
             resolved_at: None,
             last_sent_at: None,
             hold_until: wish.hold_until,
+            published: None,
         };
         alert.fire_when_due(now, timing);
+        alert.publish(now);
         alert
+    }
+
+    /// The words for whoever keeps each text as a series of its own, as Prometheus does: they are those of
+    /// `annotations` of at most five minutes ago, so that a figure that moves all the time costs twelve series an hour.
+    ///
+    /// `None` until the alert fires, and while its first sending would wait.
+    pub(crate) fn published(&self, now: Timestamp) -> Option<&Labels> {
+        let is_held = self.hold_until.is_some_and(|until| now < until);
+        let is_told = self.state == AlertState::Firing && !is_held;
+        let (_, words) = self.published.as_ref().filter(|_| is_told)?;
+        Some(words)
+    }
+
+    fn publish(&mut self, now: Timestamp) {
+        let stands = self.published.as_ref().is_some_and(|(since, words)| {
+            now - *since < PUBLISHED_EVERY.as_secs_f64()
+                && self.fired_at.is_none_or(|fired| fired <= *since)
+                && ["cause", "site"]
+                    .iter()
+                    .all(|name| words.get(name) == self.annotations.get(name))
+        });
+        if !stands {
+            self.published = Some((now, self.annotations.clone()));
+        }
     }
 
     /// One evaluation: whether its state changed, and whether it is kept.
@@ -309,10 +341,12 @@ impl Alert {
                 self.take(wish);
                 let held_on = self.keep_firing_since.take().is_some();
                 self.fire_when_due(now, timing);
+                self.publish(now);
                 (held_on || self.state != before, true)
             }
             Some(wish) if self.state == AlertState::Firing && !timing.keep_firing_for.is_zero() => {
                 self.take(wish);
+                self.publish(now);
                 let first = self.keep_firing_since.is_none();
                 let since = *self.keep_firing_since.get_or_insert(now);
                 if now - since >= timing.keep_firing_for.as_secs_f64() {

@@ -1,5 +1,7 @@
 //! The web interface against readers of every kind.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -251,7 +253,46 @@ async fn rules_elsewhere_are_not_doubled() {
         text.contains("leak_incident{") && !text.contains("ALERTS"),
         "{text}"
     );
+    let alert = watcher.firing("ResourceLeak").await;
+    // The first words wait for the witness, as the first sending would.
+    let spoken = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            looks.tick().await;
+            let text = watcher.text("/metrics").await;
+            let found = text.lines().find(|line| {
+                line.starts_with("leak_incident_annotations{")
+                    && line.contains(r#"alertname="ResourceLeak","#)
+            });
+            if let Some(line) = found {
+                return line.to_owned();
+            }
+        }
+    };
+    let spoken = tokio::time::timeout(PATIENCE, spoken)
+        .await
+        .expect("words for the rules");
+    for (name, value) in alert["annotations"].as_object().expect("annotations") {
+        assert!(
+            value == "" || spoken.contains(&format!("annotation_{name}=\"")),
+            "{name} is missing in {spoken}"
+        );
+    }
+    assert!(spoken.contains(r#",severity="warning","#), "{spoken}");
     watcher.running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_for_rules_are_kept_from_those_who_push_or_rehearse() {
+    for more in ["", "alerting: { mode: rules, dry_run: true }"] {
+        let directory = tempfile::tempdir().unwrap();
+        let target = Target::exposing(&ledger_exposition(5)).await;
+        let watcher = Watcher::of(&target.address, directory.path(), more).await;
+        watcher.firing("ResourceLeak").await;
+        let text = watcher.text("/metrics").await;
+        assert!(!text.contains("leak_incident_annotations"), "{text}");
+        watcher.running.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 //! demo.
 
 mod command_line;
+mod dashboards;
 mod demo;
 mod discovery;
 mod fake_alertmanager;

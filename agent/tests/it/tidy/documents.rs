@@ -10,6 +10,11 @@ const TIDY: &str = "agent/tests/it/tidy.rs";
 const COMMANDS: [&str; 2] = ["cargo run --release --example demo", "bash .ci/run"];
 /// Alerts that the agent sends itself.
 const AGENT_ALERTS: [&str; 3] = ["ResourceLeak", "ResourceLeakUrgent", "ConnectionReuseLost"];
+/// Rules with alerts of their own; those of leak-rules.yml are the agent's.
+const RULES: [&str; 2] = [
+    "dashboards/prometheus/rules.yml",
+    "dashboards/prometheus/fallback-rules.yml",
+];
 /// Causes that an alert may name, each a heading of the runbook, since the alert links there.
 const CAUSES: [&str; 7] = [
     "timeout_without_cancellation",
@@ -72,22 +77,17 @@ pub(super) fn promises(tree: &Tree) -> Vec<String> {
 
 /// Each alert has a page of its name, each page an alert, and each rule's link leads to its page.
 pub(super) fn runbooks(tree: &Tree) -> Vec<String> {
-    let rules_path = "dashboards/prometheus/rules.yml";
-    let Some(rules) = tree.get(rules_path) else {
-        return tree.missing([rules_path]);
-    };
     let mut alerts: BTreeSet<&str> = AGENT_ALERTS.into();
-    let mut findings = Vec::new();
-    for (index, rule) in rules.text.split("- alert: ").skip(1).enumerate() {
-        let name = rule.lines().next().unwrap_or_default();
-        alerts.insert(name);
-        if !rule.contains(&format!(
-            "runbook_url: https://leaks.example.org/runbooks/{name}\n"
-        )) {
-            findings.push(rules.finding(
-                index + 1,
-                &format!("rule {name} does not link to its runbook"),
-            ));
+    let mut findings = tree.missing(RULES);
+    for rules in RULES.iter().filter_map(|path| tree.get(path)) {
+        for (index, rule) in rules.text.split("- alert: ").skip(1).enumerate() {
+            let name = rule.lines().next().unwrap_or_default();
+            alerts.insert(name);
+            let link = format!("runbook_url: https://leaks.example.org/runbooks/{name}\n");
+            if !rule.contains(&link) {
+                let finding = format!("rule {name} does not link to its runbook");
+                findings.push(rules.finding(index + 1, &finding));
+            }
         }
     }
     let page = |file: &'_ File| {
@@ -230,6 +230,7 @@ mod tests {
             let words = CAUSES.map(|cause| format!("\"{cause}\"\n")).concat();
             Tree::of(&[
                 ("dashboards/prometheus/rules.yml", rule),
+                ("dashboards/prometheus/fallback-rules.yml", ""),
                 (page.as_str(), ""),
                 ("dashboards/runbooks/ResourceLeak.md", &headings),
                 ("dashboards/runbooks/ResourceLeakUrgent.md", ""),
