@@ -76,7 +76,9 @@ async fn establish(
     let Some(tls) = &pool.speech.tls else {
         return Ok((Transport::Plain(io), handle));
     };
-    let mut shaking = pin!(tls.connect(&pool.endpoint.host, io));
+    // What may switch to another protocol is HTTP/1.1 only (RFC 9113, 8.6).
+    let protocols = claimant.alone.then_some(&["http/1.1"][..]);
+    let mut shaking = pin!(tls.connect(&pool.endpoint.host, io, protocols));
     // Dropped before the socket, where this future is.
     let given_up = GivenUp {
         entry: &handle,
@@ -250,7 +252,7 @@ async fn start(
         let stream = trunk::start(pool, slot, transport, entry, claimant).await?;
         return Ok(Hold::Stream(stream));
     }
-    slot.established(false);
+    slot.established((!claimant.alone).then_some(false));
     let (sender, connection) = http1::Builder::new()
         .handshake(TokioIo::new(transport))
         .await

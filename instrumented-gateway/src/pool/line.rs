@@ -49,9 +49,18 @@ impl Line {
         self.waiters.len()
     }
 
-    /// Who waits longest.
-    pub(super) fn first(&self) -> Option<&Waiter> {
-        self.waiters.first_key_value().map(|(_, waiter)| waiter)
+    /// Who waits longest of those whom a stream of a shared connection will do, with its ticket.
+    pub(super) fn first_to_share(&self) -> Option<(u64, &Waiter)> {
+        let mut waiters = self.waiters.iter();
+        let (ticket, waiter) = waiters.find(|(_, waiter)| waiter.claimant.may_share())?;
+        Some((*ticket, waiter))
+    }
+
+    /// Takes one out of the line.
+    pub(super) fn take(&mut self, ticket: u64, waiting: &Waiting) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&ticket)?;
+        waiting.leave();
+        Some(waiter)
     }
 
     /// Takes the first out of the line.

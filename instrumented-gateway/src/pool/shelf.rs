@@ -59,6 +59,8 @@ pub(crate) struct Claimant {
     pub(crate) enforced: bool,
     /// Whether the pool's maximum does not apply: for what a drill leaks.
     pub(crate) exempt: bool,
+    /// Whether it needs a connection of HTTP/1.1 to itself, which may switch to another protocol.
+    pub(crate) alone: bool,
     /// Cuts the client off where nothing else can end the exchange; `None` where a task of its own waits for it.
     pub(crate) cut: Option<CancellationToken>,
 }
@@ -70,6 +72,13 @@ pub(crate) enum Claim {
     Ready(Hold),
     /// A place for a new one.
     Connect(Arc<Slot>),
+}
+
+impl Claimant {
+    /// Whether a stream of a shared connection will do.
+    pub(super) fn may_share(&self) -> bool {
+        !self.exempt && !self.alone
+    }
 }
 
 impl Shelf {
@@ -131,14 +140,14 @@ impl Shared {
             return Ok(Some(Claim::Ready(Hold::Alone(idle.session))));
         }
         // What a drill leaks has a connection to itself, so that others' streams do not stall behind it.
-        let may_share = !claimant.exempt;
+        let may_share = claimant.may_share();
         if may_share
             && !fresh
             && let Some(stream) = shelf.stream(claimant)
         {
             return Ok(Some(Claim::Ready(Hold::Stream(stream))));
         }
-        if (fresh || claimant.exempt || self.may_connect(shelf))
+        if (fresh || !may_share || self.may_connect(shelf))
             && let Some(slot) = Slot::take(self, shelf, claimant.exempt)
         {
             return Ok(Some(Claim::Connect(slot)));
@@ -148,6 +157,11 @@ impl Shared {
             && let Some(stream) = shelf.stream(claimant)
         {
             return Ok(Some(Claim::Ready(Hold::Stream(stream))));
+        }
+        if claimant.alone
+            && let Some(trunk) = shelf.trunks.iter().find(|trunk| trunk.is_idle())
+        {
+            trunk.retire_if_idle(ConnectionOutcome::Evicted);
         }
         if fresh && let Some(oldest) = shelf.idle.pop_front() {
             // Its place comes to the first in line, which the one who asks is about to join.
@@ -179,9 +193,9 @@ impl Shared {
     pub(super) fn serve_line(self: &Arc<Self>, trunk: &Arc<Trunk>) {
         let mut refused = Vec::new();
         let mut shelf = self.shelf();
-        while let Some(waiter) = shelf.line.first()
+        while let Some((ticket, waiter)) = shelf.line.first_to_share()
             && let Some(stream) = trunk.open(waiter.claimant())
-            && let Some(waiter) = shelf.line.next(&self.common.waiting)
+            && let Some(waiter) = shelf.line.take(ticket, &self.common.waiting)
         {
             if let Err(claim) = waiter.give(Claim::Ready(Hold::Stream(stream))) {
                 refused.push(claim);

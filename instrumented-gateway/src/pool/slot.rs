@@ -48,14 +48,15 @@ impl Slot {
         &self.pool
     }
 
-    /// There is a connection, which carries many exchanges or one: those who wait for it learn that from their places.
-    pub(super) fn established(&self, carries_streams: bool) {
+    /// There is a connection. Whether it carries many exchanges tells those who wait what to expect of the next; `None`
+    /// where it was not asked.
+    pub(super) fn established(&self, carries_streams: Option<bool>) {
         let mut shelf = self.pool.shelf();
         if self.connecting.swap(false, Ordering::AcqRel) {
             shelf.connecting -= 1;
         }
-        shelf.expects_streams = carries_streams;
-        if !carries_streams {
+        shelf.expects_streams = carries_streams.unwrap_or(shelf.expects_streams);
+        if carries_streams != Some(true) {
             self.pool.pass_on(shelf);
         }
     }

@@ -119,7 +119,7 @@ pub(super) async fn start(
             driver: None,
         }),
     });
-    trunk.slot.established(true);
+    trunk.slot.established(Some(true));
     let first = trunk.open(claimant);
     TrunkDriver::new(pool, &trunk, dispatch, executor.wire()).spawn();
     if claimant.exempt {

@@ -21,6 +21,7 @@ use super::in_flight::Place;
 use super::meter::Meter;
 use crate::body::{Progress, RequestBody};
 use crate::clock::{self, Elapsed};
+use crate::config::Http2;
 use crate::error::{ForwardError, Stage};
 use crate::metrics::{Rejection, UpstreamResult};
 use crate::pool::{Claimant, Fate, Lease, Pool, Switched, Watched};
@@ -221,7 +222,9 @@ impl Upstream {
         &self,
         exchange: Exchange,
     ) -> Result<(Response<Incoming>, Lease), ForwardError> {
+        let may_switch = exchange.request.headers().contains_key(UPGRADE);
         let claimant = Claimant {
+            alone: may_switch && self.config.http2 != Http2::PriorKnowledge,
             owner: exchange.owner,
             deadline: exchange.deadline,
             enforced: exchange.enforced,
@@ -230,7 +233,6 @@ impl Upstream {
         };
         let mut request = exchange.request;
         let method = request.method().clone();
-        let may_switch = request.headers().contains_key(UPGRADE);
         let mut again = false;
         loop {
             let (mut lease, host) = self

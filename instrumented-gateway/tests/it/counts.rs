@@ -3,6 +3,7 @@
 //!
 //! `LEAKWATCH_STORM_REQUESTS` says how many requests, `LEAKWATCH_SEED` which ones; both are printed.
 
+mod shared;
 mod storm;
 mod upstream;
 mod visit;

@@ -129,15 +129,24 @@ impl ClientTls {
         Kept::begin(node, directory, protocols, read, mistakes).map(Self)
     }
 
-    /// Shakes hands as a client of `host`, a name or an address without brackets. The caller bounds the time.
+    /// Shakes hands as a client of `host`, a name or an address without brackets, and offers `protocols` in place of those
+    /// of the section where there are any. The caller bounds the time.
     ///
     /// # Errors
     /// Where `host` is no name of a host, or why the server is not to be trusted or not reached.
-    pub async fn connect<S>(&self, host: &str, stream: S) -> io::Result<TlsStream<S>>
+    pub async fn connect<S>(
+        &self,
+        host: &str,
+        stream: S,
+        protocols: Option<&[&str]>,
+    ) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Client { config, name } = self.0.current();
+        let Client { mut config, name } = self.0.current();
+        if let Some(protocols) = protocols {
+            Arc::make_mut(&mut config).alpn_protocols = bytes_of(protocols);
+        }
         let name = match name {
             Some(name) => name,
             None => ServerName::try_from(host.to_owned())
@@ -162,6 +171,11 @@ impl ClientTls {
     }
 }
 
+fn bytes_of(protocols: &[&str]) -> Vec<Vec<u8>> {
+    let bytes = protocols.iter().map(|name| name.as_bytes().to_vec());
+    bytes.collect()
+}
+
 impl<T: Clone> Kept<T> {
     fn begin(
         node: &Node,
@@ -173,10 +187,7 @@ impl<T: Clone> Kept<T> {
         let section = Section {
             node: node.clone(),
             directory: directory.to_owned(),
-            protocols: protocols
-                .iter()
-                .map(|name| name.as_bytes().to_vec())
-                .collect(),
+            protocols: bytes_of(protocols),
         };
         let mut watched = Watched::default();
         let in_force = read(&section, &mut watched, mistakes)?;

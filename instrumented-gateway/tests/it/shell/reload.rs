@@ -112,7 +112,8 @@ async fn a_storm_of_requests_does_not_notice_reloads() {
         "fan_out_task",
         "connection_task",
     ] {
-        assert_eq!(ledger.snapshot().open(resource), 0, "{resource}");
+        // A task is over a moment after what it held is.
+        eventually("nothing is left", || ledger.snapshot().open(resource) == 0).await;
     }
 }
 

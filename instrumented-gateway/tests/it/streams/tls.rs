@@ -11,7 +11,7 @@ use instrumented_gateway::telemetry::Telemetry;
 
 use super::{answer, https};
 use crate::shell::support::{comes_to, metrics, quiet, sum, text};
-use crate::support::{Certificates, Http2Upstream, Peer, Upstream, get, soon};
+use crate::support::{Certificates, Http2Upstream, Peer, Upstream, get, request, soon};
 
 async fn gateway(certificates: &Certificates, config: &str) -> Running {
     let path = certificates.folder().join("gateway.yml");
@@ -73,6 +73,31 @@ async fn the_handshake_agrees_on_the_protocol() {
         quiet(&gateway).await;
         soon("the end", gateway.shutdown()).await;
     }
+}
+
+#[tokio::test]
+async fn what_may_switch_protocols_has_a_connection_of_http1_to_itself() {
+    let certificates = Certificates::new();
+    let upstream = upstream(&certificates, BOTH).await;
+    let keys = format!("{CA}, max_connections: 1, max_idle: 1");
+    let gateway = gateway(&certificates, &https(upstream.address, &keys)).await;
+    let upgrade =
+        "GET / HTTP/1.1\r\nhost: g\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n";
+    for _ in 0..2 {
+        // The place of the shared connection goes to the other one, and back.
+        assert_eq!(get(gateway.listen_addr(), "/").await.text(), "HTTP/2.0");
+        quiet(&gateway).await;
+        let answer = request(gateway.listen_addr(), upgrade).await;
+        assert_eq!(answer.text(), "HTTP/1.1");
+        quiet(&gateway).await;
+        // One of HTTP/1.1 that did not switch serves others as well; when it is gone they share again.
+        assert_eq!(get(gateway.listen_addr(), "/").await.text(), "HTTP/1.1");
+        quiet(&gateway).await;
+        upstream.close_all();
+        let idle = r#"gateway_pool_connections{upstream="one",state="idle"}"#;
+        comes_to(&gateway, idle, 0.0).await;
+    }
+    soon("the end", gateway.shutdown()).await;
 }
 
 #[tokio::test]

@@ -4,15 +4,17 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use checked_yaml::{Mistakes, Node};
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -22,6 +24,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use web_config::{ClientTls, Connection, ServerTls, TlsStream};
 
@@ -97,7 +100,7 @@ pub(crate) async fn shake(
     tls: &ClientTls,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(gateway).await.expect("the gateway");
-    tls.connect("localhost", stream).await
+    tls.connect("localhost", stream, None).await
 }
 
 /// Spawns as tests do.
@@ -151,6 +154,28 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> TestBody {
     Full::new(bytes.into()).boxed()
 }
 
+/// A part of a content that never ends.
+pub(crate) fn endless(part: &'static str) -> TestBody {
+    Endless(Some(Bytes::from_static(part.as_bytes()))).boxed()
+}
+
+struct Endless(Option<Bytes>);
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.0.take() {
+            Some(part) => Poll::Ready(Some(Ok(Frame::data(part)))),
+            None => Poll::Pending,
+        }
+    }
+}
+
 /// The content of an answer, as far as it came.
 pub(crate) async fn text_of(response: Response<Incoming>) -> Result<String, hyper::Error> {
     let bytes = response.into_body().collect().await?.to_bytes();
@@ -161,6 +186,7 @@ pub(crate) async fn text_of(response: Response<Incoming>) -> Result<String, hype
 pub(crate) struct Http2Upstream {
     pub(crate) address: SocketAddr,
     accepted: Arc<AtomicUsize>,
+    close: watch::Sender<()>,
     listening: JoinHandle<()>,
 }
 
@@ -196,6 +222,7 @@ impl Http2Upstream {
         let address = listener.local_addr().expect("an address");
         let accepted = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&accepted);
+        let (close, closing) = watch::channel(());
         let listening = spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
@@ -208,14 +235,29 @@ impl Http2Upstream {
                     },
                 };
                 #[expect(clippy::disallowed_methods, reason = "a test's own tasks")]
-                connections.spawn(serve(connection));
+                connections.spawn({
+                    let (serving, mut closing) = (serve(connection), closing.clone());
+                    async move {
+                        closing.mark_unchanged();
+                        tokio::select! {
+                            () = serving => {}
+                            _ = closing.changed() => {}
+                        }
+                    }
+                });
             }
         });
         Self {
             address,
             accepted,
+            close,
             listening,
         }
+    }
+
+    /// Closes all connections, as they are.
+    pub(crate) fn close_all(&self) {
+        self.close.send_replace(());
     }
 
     pub(crate) fn accepted(&self) -> usize {

@@ -91,7 +91,7 @@ async fn shake(server: &ServerTls, client: &ClientTls, host: &str) -> Result<Str
     let talk = async {
         let stream = TcpStream::connect(address).await.unwrap();
         let mut stream = client
-            .connect(host, stream)
+            .connect(host, stream, None)
             .await
             .map_err(|error| error.to_string())?;
         stream.read_u8().await.map_err(|error| error.to_string())?;
