@@ -8,8 +8,10 @@
 mod progress;
 mod request;
 mod response;
+mod upload;
 
-pub use progress::{DownstreamCut, Progress};
-pub use request::RequestBody;
+pub use progress::{DownstreamCut, Progress, UploadFault};
 pub(crate) use request::StopDesk;
+pub use request::{RequestBody, RequestBodyError};
 pub use response::GatewayBody;
+pub(crate) use upload::UploadBound;

@@ -30,6 +30,8 @@ pub const DEFAULT_PROXY_DEADLINE: Duration = Duration::from_secs(60);
 pub const DEFAULT_FAN_OUT_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a body may stand still in both directions.
 pub const DEFAULT_BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Requests of one route under way at a time, and those of them that may wait for the head of their answer.
+pub const DEFAULT_ROUTE_REQUESTS: usize = 10_000;
 
 /// How long a tunnel may stand still in both directions; longer than the pings of the usual WebSocket libraries are apart.
 pub const DEFAULT_TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -64,7 +66,9 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// What a client may ask of the listener.
     pub limits: Limits,
-    /// Peers whose `x-request-deadline-ms` is honoured, and who are believed what they say of earlier hops.
+    /// The access log on standard output.
+    pub access_log: AccessLogSettings,
+    /// Peers whose `x-request-deadline-ms` and `x-request-id` are honoured, and who are believed what they say of earlier hops.
     pub trusted_peers: Vec<IpNetwork>,
     /// What the gateway adds to the messages that it passes on.
     pub hop: HopConfig,
@@ -72,6 +76,24 @@ pub struct Config {
     pub upstreams: Vec<UpstreamConfig>,
     /// The routes, in the order of the file.
     pub routes: Vec<RouteConfig>,
+}
+
+/// What is written of each request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AccessLogSettings {
+    /// Nothing where absent.
+    pub format: Option<AccessLogFormat>,
+    /// Whether queries are written as well: they may hold what nobody should read.
+    pub with_query: bool,
+}
+
+/// How a line of the access log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// One JSON object.
+    Json,
+    /// Words for people.
+    Text,
 }
 
 /// Why there is no configuration.
@@ -150,6 +172,34 @@ pub struct Limits {
     pub max_concurrent_streams: u32,
     /// Requests that a client may take back on one connection of HTTP/2, beyond those that were answered.
     pub max_resets: usize,
+    /// Bytes of a request's target.
+    pub max_uri_bytes: usize,
+    /// Contents of requests, on routes that say nothing else.
+    pub request_body: BodyLimits,
+    /// Descriptors that clients of `listen` leave free; a tenth of the process' limit where absent.
+    pub descriptor_reserve: Option<u64>,
+}
+
+/// What bounds the content of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyLimits {
+    /// Its bytes; unlimited where absent.
+    pub max_bytes: Option<u64>,
+    /// Until the head of the answer is there: how long the client may be waited for without a byte, and on the whole beyond
+    /// what `min_bytes_per_second` allows; unlimited where absent.
+    pub read_timeout: Option<Duration>,
+    /// How many bytes earn the client a second more; 0 where only standing still counts.
+    pub min_bytes_per_second: u64,
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self {
+            max_bytes: Some(64 << 20),
+            read_timeout: Some(Duration::from_secs(20)),
+            min_bytes_per_second: 500,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -161,6 +211,9 @@ impl Default for Limits {
             max_headers: 100,
             max_concurrent_streams: 100,
             max_resets: 100,
+            max_uri_bytes: 8 * 1024,
+            request_body: BodyLimits::default(),
+            descriptor_reserve: None,
         }
     }
 }
@@ -242,6 +295,10 @@ pub struct UpstreamConfig {
     pub drain_bytes: u64,
     /// How long that may take; below the ledger's grace.
     pub drain_timeout: Duration,
+    /// Bytes of an answer's head.
+    pub max_response_header_bytes: usize,
+    /// Fields of an answer's head.
+    pub max_response_headers: usize,
 }
 
 impl UpstreamConfig {
@@ -264,6 +321,8 @@ impl UpstreamConfig {
             max_in_flight: 1024,
             drain_bytes: 256 * 1024,
             drain_timeout: Duration::from_millis(50),
+            max_response_header_bytes: 64 * 1024,
+            max_response_headers: 100,
         }
     }
 }
@@ -293,6 +352,12 @@ pub struct RouteConfig {
     /// How long a tunnel, which an upgrade to another protocol leaves, may go without a byte in either direction; `None`
     /// where switched off.
     pub tunnel_idle_timeout: Option<Duration>,
+    /// What the content of its requests may be.
+    pub request_body: BodyLimits,
+    /// Its requests under way at a time; one more is answered with 503.
+    pub max_in_flight: usize,
+    /// Those of them that may wait for the head of their answer at a time; one more is answered with 503.
+    pub max_pending: usize,
     /// What it does.
     pub action: Action,
 }

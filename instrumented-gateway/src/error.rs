@@ -8,6 +8,7 @@ use std::io;
 
 use http::StatusCode;
 
+use crate::body::UploadFault;
 use crate::metrics::UpstreamResult;
 use crate::upstream::Flaw;
 
@@ -70,6 +71,15 @@ pub enum ForwardError {
     /// The client's request body broke off or is not HTTP.
     #[error("the request body could not be read")]
     RequestBody(#[source] hyper::Error),
+    /// The request's content broke a limit.
+    #[error("the request's content is larger than {limit_bytes} bytes")]
+    RequestTooLarge {
+        /// The limit, in bytes.
+        limit_bytes: u64,
+    },
+    /// The head of the upstream's answer is larger than allowed.
+    #[error("the head of the upstream's answer is larger than allowed")]
+    ResponseHeadTooLarge,
     /// A template made a target out of this request that is no path.
     #[error("the request makes no valid path for the upstream")]
     Target,
@@ -95,7 +105,9 @@ impl ForwardError {
             | Self::Upstream(_)
             | Self::Ambiguous(_)
             | Self::Switched
-            | Self::TooLarge { .. } => StatusCode::BAD_GATEWAY,
+            | Self::TooLarge { .. }
+            | Self::ResponseHeadTooLarge => StatusCode::BAD_GATEWAY,
+            Self::RequestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TimedOut(Stage::RequestBody) => StatusCode::REQUEST_TIMEOUT,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::RequestBody(_) | Self::Target => StatusCode::BAD_REQUEST,
@@ -119,11 +131,22 @@ impl ForwardError {
             | Self::Upstream(_)
             | Self::Ambiguous(_)
             | Self::Switched
-            | Self::TooLarge { .. } => Some(UpstreamResult::Failed),
-            Self::TimedOut(Stage::RequestBody) | Self::RequestBody(_) | Self::ClientGone => {
-                Some(UpstreamResult::Cancelled)
-            }
+            | Self::TooLarge { .. }
+            | Self::ResponseHeadTooLarge => Some(UpstreamResult::Failed),
+            Self::TimedOut(Stage::RequestBody)
+            | Self::RequestBody(_)
+            | Self::RequestTooLarge { .. }
+            | Self::ClientGone => Some(UpstreamResult::Cancelled),
             Self::TimedOut(_) => Some(UpstreamResult::TimedOut),
+        }
+    }
+}
+
+impl From<UploadFault> for ForwardError {
+    fn from(fault: UploadFault) -> Self {
+        match fault {
+            UploadFault::TooLarge { limit_bytes } => Self::RequestTooLarge { limit_bytes },
+            UploadFault::TooSlow => Self::TimedOut(Stage::RequestBody),
         }
     }
 }

@@ -19,6 +19,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use resource_ledger::{Labels, OwnerRef, RequestOutcome, TaskSet};
 use tokio_metrics::TaskMonitor;
 
+use crate::access_log::Notes;
 use crate::body::GatewayBody;
 use crate::clock;
 use crate::config::{Call, Policy, RouteConfig};
@@ -129,6 +130,7 @@ impl FanOut {
         failed: &Arc<AtomicBool>,
     ) -> Result<Vec<Planned>, crate::error::ForwardError> {
         let (mut head, _) = inbound.request.into_parts();
+        let notes = head.extensions.get::<Notes>();
         let host = head.headers.remove(HOST);
         let mut fields = fields::for_fan_out(head.headers);
         self.hop
@@ -141,7 +143,7 @@ impl FanOut {
                     None => Lane::Pool,
                 },
             };
-            let exchange = caller.exchange(
+            let mut exchange = caller.exchange(
                 &inbound.captures,
                 head.uri.path(),
                 fields.clone(),
@@ -153,6 +155,9 @@ impl FanOut {
                     lane,
                 },
             )?;
+            if let Some(notes) = notes {
+                exchange.request.extensions_mut().insert(notes.clone());
+            }
             Ok(Arc::clone(caller).plan(exchange, &self.monitor))
         };
         self.callers.iter().map(plan).collect()

@@ -14,7 +14,8 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use resource_ledger::{Account, BodyOutcome, Labels, OwnerRef, RequestOutcome, ServiceOutcome};
 
-use crate::body::{DownstreamCut, GatewayBody, RequestBody};
+use crate::access_log::Notes;
+use crate::body::{DownstreamCut, GatewayBody, RequestBody, UploadBound};
 use crate::config::RouteConfig;
 use crate::drill::Drills;
 use crate::error::{ForwardError, Stage};
@@ -101,7 +102,8 @@ impl Proxy {
             origin,
         } = inbound;
         let (mut head, incoming) = request.into_parts();
-        let body = RequestBody::streaming(incoming);
+        let bound = head.extensions.remove::<UploadBound>();
+        let body = RequestBody::streaming(incoming).bounded(bound);
         let mut wishes = Wishes::read(&head.headers, head.version, !body.is_end_stream());
         let client = head.extensions.remove::<OnUpgrade>();
         if client.is_none() {
@@ -218,6 +220,9 @@ impl Proxy {
         self.hop
             .mark_request(&mut fields, head.version, origin, host.as_ref());
         let mut request = Request::new(body);
+        if let Some(notes) = head.extensions.get::<Notes>() {
+            request.extensions_mut().insert(notes.clone());
+        }
         *request.method_mut() = head.method;
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = fields;
@@ -240,6 +245,7 @@ pub fn failure(error: &ForwardError) -> Response<GatewayBody> {
         ForwardError::InFlightLimit
         | ForwardError::WaitersLimit
         | ForwardError::Draining
+        | ForwardError::RequestTooLarge { .. }
         | ForwardError::Target => RequestOutcome::Rejected,
         ForwardError::TimedOut(Stage::RequestBody) | ForwardError::ClientGone => {
             RequestOutcome::ClientGone

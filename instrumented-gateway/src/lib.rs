@@ -16,12 +16,14 @@
 //! - [`drill`]: the faults that can be rehearsed
 //! - [`error`]: why a request could not be answered by an upstream, and the status that says so
 //! - [`metrics`]: the one place that names the gateway's own metrics, and the `metrics` listener
+//! - `access_log`: one line for each request, which nobody waits for
 //! - [`admin`]: the `admin` listener: who holds what, which tasks live, drills
 //! - [`tasks`]: the tasks alive on the runtime, by the line that spawned them
 //! - [`telemetry`]: what belongs to the process: its log, its tasks, tokio-console
 //! - `console`: tokio-console's server side, where the feature `console` builds it
 //! - [`clock`]: the one file that reads the clock
 
+mod access_log;
 pub mod admin;
 pub mod body;
 pub mod clock;

@@ -47,7 +47,7 @@ fn run(arguments: &Run) -> anyhow::Result<()> {
         .tasks
         .runtime(config.worker_threads)
         .context("no tokio runtime")?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
         let mut hangups = signal(SignalKind::hangup())?;
@@ -69,7 +69,10 @@ fn run(arguments: &Run) -> anyhow::Result<()> {
                 anyhow::bail!("stopped at once by a second signal")
             }
         }
-    })
+    });
+    // Whoever does not read the access log does not keep the process.
+    runtime.shutdown_background();
+    done
 }
 
 async fn stop(terminated: &mut Signal, interrupted: &mut Signal) {

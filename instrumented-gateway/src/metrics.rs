@@ -21,7 +21,7 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 pub(crate) use listener::MetricsListener;
 pub(crate) use page::{DrillSwitch, Page, UpstreamLevels};
 pub(crate) use reload::ReloadMeters;
-pub(crate) use requests::{ListenerMeters, PanicMeter, RouteMeters};
+pub(crate) use requests::{AccessLogMeters, ListenerMeters, PanicMeter, RouteLimit, RouteMeters};
 pub use upstream::{Rejection, UpstreamMeters, UpstreamResult};
 
 const METADATA: Metadata<'static> = Metadata::new("instrumented_gateway", Level::INFO, None);

@@ -60,6 +60,8 @@ struct Limits {
     max_requests: Option<u64>,
     drain_bytes: u64,
     drain_timeout: Duration,
+    max_header_bytes: usize,
+    max_headers: usize,
 }
 
 /// What the pools of one upstream have in common.
@@ -123,6 +125,8 @@ impl Limits {
             max_requests: config.max_requests,
             drain_bytes: config.drain_bytes,
             drain_timeout: config.drain_timeout,
+            max_header_bytes: config.max_response_header_bytes,
+            max_headers: config.max_response_headers,
         }
     }
 }

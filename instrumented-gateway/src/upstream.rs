@@ -14,6 +14,7 @@ mod meter;
 pub use body::UpstreamBody;
 pub(crate) use exchange::{BodyBound, Conduit, Exchange, Lane, Reply};
 pub use framing::Flaw;
+pub(crate) use in_flight::{InFlight, Place};
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -27,7 +28,6 @@ use crate::config::UpstreamConfig;
 use crate::error::ForwardError;
 use crate::metrics::UpstreamMeters;
 use crate::pool::{Claimant, Common, Fate, Lease, Pool, SocketGate};
-use in_flight::InFlight;
 
 /// One configured upstream.
 #[derive(Debug)]

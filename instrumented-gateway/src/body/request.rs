@@ -9,7 +9,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
-use super::progress::Progress;
+use super::progress::{Progress, UploadFault};
+use super::upload::{UploadBound, UploadWatch};
 use crate::fields;
 
 /// Nothing, or what the client sends, as it sends it. It knows when it has been read to its end: an upstream that answers
@@ -18,6 +19,8 @@ use crate::fields;
 pub struct RequestBody {
     incoming: Option<Incoming>,
     progress: Arc<Progress>,
+    /// Absent where nothing bounds it.
+    watch: Option<Box<UploadWatch>>,
     /// Said when it is first read.
     stop: Option<(CancellationToken, StopDesk)>,
 }
@@ -37,6 +40,17 @@ impl StopDesk {
     }
 }
 
+/// Why the content of a request ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestBodyError {
+    /// The client broke off, or what it sent is not HTTP.
+    #[error("the request's content could not be read")]
+    Client(#[source] hyper::Error),
+    /// It broke a limit.
+    #[error(transparent)]
+    Fault(UploadFault),
+}
+
 impl RequestBody {
     /// No body.
     pub fn empty() -> Self {
@@ -46,6 +60,7 @@ impl RequestBody {
             incoming: None,
             progress,
             stop: None,
+            watch: None,
         }
     }
 
@@ -58,7 +73,17 @@ impl RequestBody {
             incoming: Some(incoming),
             progress: Arc::new(Progress::new()),
             stop: None,
+            watch: None,
         }
+    }
+
+    /// The same, within bounds.
+    #[must_use]
+    pub(crate) fn bounded(mut self, bound: Option<UploadBound>) -> Self {
+        self.watch = bound
+            .filter(|_| self.incoming.is_some())
+            .map(|bound| Box::new(UploadWatch::new(bound)));
+        self
     }
 
     /// The exchange's progress, which the response's body shares.
@@ -78,40 +103,65 @@ impl RequestBody {
             incoming: None,
             progress: Arc::clone(&self.progress),
             stop: None,
+            watch: None,
         })
+    }
+
+    fn fail(&self, fault: UploadFault) -> RequestBodyError {
+        self.progress.fail_upload(fault);
+        RequestBodyError::Fault(fault)
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = RequestBodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Some((stop, desk)) = self.stop.take() {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let this = &mut *self;
+        if let Some((stop, desk)) = this.stop.take() {
             desk.leave(stop);
         }
-        let Some(incoming) = &mut self.incoming else {
+        let Some(incoming) = &mut this.incoming else {
             return Poll::Ready(None);
         };
-        let mut frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
+        let Poll::Ready(mut frame) = Pin::new(&mut *incoming).poll_frame(context) else {
+            if let Some(watch) = &mut this.watch
+                && !this.progress.is_answered()
+            {
+                let fault = ready!(watch.poll_wait(context));
+                return Poll::Ready(Some(Err(this.fail(fault))));
+            }
+            return Poll::Pending;
+        };
         if let Some(Ok(frame)) = &mut frame
             && let Some(trailers) = frame.trailers_mut()
         {
             fields::strip_trailers(trailers);
+        }
+        let bytes = match &frame {
+            Some(Ok(frame)) => frame.data_ref().map_or(0, |data| data.len() as u64),
+            _ => 0,
+        };
+        this.progress.upload(bytes);
+        if let Some(watch) = &mut this.watch
+            && let Err(fault) = watch.received(bytes)
+        {
+            return Poll::Ready(Some(Err(this.fail(fault))));
         }
         let ended = match &frame {
             Some(Ok(frame)) => frame.is_trailers() || incoming.is_end_stream(),
             Some(Err(_)) => false,
             None => true,
         };
-        self.progress.touch();
+        this.progress.touch();
         if ended {
-            self.progress.finish_upload();
+            this.progress.finish_upload();
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(RequestBodyError::Client)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -4,6 +4,7 @@
 //! to refuse the whole file. Contradictions between values that were read are found on the way, where the lines are.
 
 mod hop;
+mod limits;
 mod routes;
 mod transport;
 mod upstreams;
@@ -14,13 +15,10 @@ use std::time::Duration;
 
 use checked_yaml::{Fields, Mistakes, Node, Place, parse};
 
-use super::values::{bytes, count, duration};
-use super::{Config, DEFAULT_METRICS, IpNetwork, Limits};
+use super::values::{count, duration};
+use super::{AccessLogFormat, AccessLogSettings, Config, DEFAULT_METRICS, IpNetwork};
 use upstreams::Upstreams;
 
-/// hyper refuses a smaller buffer.
-const LEAST_HEADER_BYTES: u64 = 8192;
-const MOST_HEADER_BYTES: u64 = 16 << 20;
 const MOST_WORKER_THREADS: usize = 1024;
 
 /// Reads a configuration. The files that it names are relative to `directory`.
@@ -52,15 +50,17 @@ pub(super) fn config(text: &str, directory: &Path) -> Result<Config, Mistakes> {
         |node, mistakes| count(node, 1, MOST_WORKER_THREADS, mistakes),
     );
     let shutdown_timeout = optional(&mut fields, "shutdown_timeout", &mut mistakes, duration);
+    let access_log = access_log(&mut fields, &mut mistakes);
     let limits = fields
         .optional("limits")
-        .map(|node| limits(node, &mut mistakes));
+        .map(|node| limits::read(node, &mut mistakes))
+        .unwrap_or_default();
     let trusted_peers = fields
         .optional("trusted_peers")
         .map(|node| trusted_peers(node, &mut mistakes));
     let hop = hop::read(&mut fields, &mut mistakes);
     let upstreams = Upstreams::read(&mut fields, grace, &listeners.own, directory, &mut mistakes);
-    let routes = routes::read(&mut fields, &upstreams, &mut mistakes);
+    let routes = routes::read(&mut fields, &upstreams, limits.request_body, &mut mistakes);
     fields.finish(&mut mistakes);
     let config = Config {
         listen: listeners.listen,
@@ -75,7 +75,8 @@ pub(super) fn config(text: &str, directory: &Path) -> Result<Config, Mistakes> {
         max_accounts: max_accounts.unwrap_or(1000),
         worker_threads,
         shutdown_timeout: shutdown_timeout.unwrap_or(Duration::from_secs(10)),
-        limits: limits.unwrap_or_default(),
+        limits,
+        access_log,
         trusted_peers: trusted_peers.unwrap_or_default(),
         hop,
         upstreams: upstreams.into_configs(),
@@ -200,46 +201,25 @@ fn web_config_file(node: &Node, directory: &Path, mistakes: &mut Mistakes) -> Op
     }
 }
 
-fn limits(node: &Node, mistakes: &mut Mistakes) -> Limits {
-    let defaults = Limits::default();
-    let mut fields = node.fields(mistakes);
-    let max_connections = optional(
-        &mut fields,
-        "max_connections",
-        mistakes,
-        |node, mistakes| count(node, 1, 1_000_000, mistakes),
-    );
-    let header_read_timeout = optional(&mut fields, "header_read_timeout", mistakes, duration);
-    let max_header_bytes = optional(
-        &mut fields,
-        "max_header_bytes",
-        mistakes,
-        |node, mistakes| bytes(node, LEAST_HEADER_BYTES, MOST_HEADER_BYTES, mistakes),
-    );
-    let max_headers = optional(&mut fields, "max_headers", mistakes, |node, mistakes| {
-        count(node, 1, 10_000, mistakes)
+fn access_log(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> AccessLogSettings {
+    let format = optional(fields, "access_log", mistakes, |node, mistakes| match node
+        .text(mistakes)?
+    {
+        "off" => Some(None),
+        "json" => Some(Some(AccessLogFormat::Json)),
+        "text" => Some(Some(AccessLogFormat::Text)),
+        other => {
+            node.reject(
+                mistakes,
+                format!("`{other}` is neither `off`, `json` nor `text`"),
+            );
+            None
+        }
     });
-    let max_concurrent_streams = optional(
-        &mut fields,
-        "max_concurrent_streams",
-        mistakes,
-        |node, mistakes| count(node, 1, transport::MOST_STREAMS, mistakes),
-    );
-    let max_resets = optional(&mut fields, "max_resets", mistakes, |node, mistakes| {
-        count(node, 1, 1_000_000, mistakes)
-    });
-    fields.finish(mistakes);
-    Limits {
-        max_connections: max_connections.unwrap_or(defaults.max_connections),
-        header_read_timeout: header_read_timeout.unwrap_or(defaults.header_read_timeout),
-        max_header_bytes: max_header_bytes
-            .and_then(|bytes| usize::try_from(bytes).ok())
-            .unwrap_or(defaults.max_header_bytes),
-        max_headers: max_headers.unwrap_or(defaults.max_headers),
-        max_concurrent_streams: max_concurrent_streams
-            .and_then(|streams| u32::try_from(streams).ok())
-            .unwrap_or(defaults.max_concurrent_streams),
-        max_resets: max_resets.unwrap_or(defaults.max_resets),
+    let with_query = optional(fields, "access_log_query", mistakes, Node::boolean);
+    AccessLogSettings {
+        format: format.flatten(),
+        with_query: with_query.unwrap_or(false),
     }
 }
 

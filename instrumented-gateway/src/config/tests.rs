@@ -240,7 +240,7 @@ trusted_peers: [10.0.0.0/8, 10.0.0.0/33, here]
             line 7: limits.header_read_timeout: `fast` is not a duration such as 250ms, 15s or 1h30m
             line 8: limits.max_header_bytes: `1024` must be between 8192 and 16777216
             line 9: limits.max_headers: `many` is not a whole number: invalid digit found in string
-            line 10: limits.max_bodies: unknown key; known here: max_connections, header_read_timeout, max_header_bytes, max_headers, max_concurrent_streams, max_resets
+            line 10: limits.max_bodies: unknown key; known here: max_connections, header_read_timeout, max_header_bytes, max_headers, max_concurrent_streams, max_resets, max_uri_bytes, max_request_body_bytes, body_read_timeout, min_body_bytes_per_second, descriptor_reserve
             line 11: trusted_peers[1]: `10.0.0.0/33` is not a network: write an IP address, or one with its prefix such as 10.0.0.0/8
             line 11: trusted_peers[2]: `here` is not a network: write an IP address, or one with its prefix such as 10.0.0.0/8"#]],
     );

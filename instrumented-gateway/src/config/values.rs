@@ -171,6 +171,19 @@ pub(super) fn bytes(node: &Node, least: u64, most: u64, mistakes: &mut Mistakes)
     bounded(node, value, least, most, mistakes)
 }
 
+/// A number of bytes, or `off`.
+pub(super) fn bytes_or_off(
+    node: &Node,
+    least: u64,
+    most: u64,
+    mistakes: &mut Mistakes,
+) -> Option<Option<u64>> {
+    if node.text(mistakes)? == "off" {
+        return Some(None);
+    }
+    bytes(node, least, most, mistakes).map(Some)
+}
+
 fn bounded(node: &Node, value: u64, least: u64, most: u64, mistakes: &mut Mistakes) -> Option<u64> {
     if (least..=most).contains(&value) {
         return Some(value);

@@ -164,9 +164,11 @@ impl Terms {
         match ended {
             Err(error) if error.is_timeout() => meters.timed_out(),
             Err(error) if error.is_parse_too_large() => {
-                handler.refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+                handler.refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &client);
             }
-            Err(error) if error.is_parse() => handler.refused(StatusCode::BAD_REQUEST),
+            Err(error) if error.is_parse() => {
+                handler.refused(StatusCode::BAD_REQUEST, &client);
+            }
             // The client left, or took nothing any more: the requests concerned say so themselves.
             Err(_) => {}
             Ok(()) => {

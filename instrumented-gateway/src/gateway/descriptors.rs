@@ -24,6 +24,11 @@ pub(crate) fn raise_limit() -> io::Result<u64> {
     Ok(hard)
 }
 
+/// The soft limit of the process; `None` where the system does not say.
+pub(crate) fn limit() -> Option<u64> {
+    Resource::NOFILE.get_soft().ok()
+}
+
 /// Whether an error says that there is no descriptor left: in the process (`EMFILE`) or the system (`ENFILE`).
 pub(crate) fn is_exhausted(error: &io::Error) -> bool {
     const ENFILE: i32 = 23;

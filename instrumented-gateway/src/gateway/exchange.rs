@@ -11,12 +11,14 @@ use resource_ledger::Owner;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
-use super::request;
+use super::identity;
+use crate::access_log::Line;
 use crate::body::GatewayBody;
 use crate::clock;
 use crate::error::{ForwardError, client_closed_request};
 use crate::metrics::RouteMeters;
 use crate::tunnel::Tunnel;
+use crate::upstream::Place;
 
 /// Counts its request when it is dropped: with the status that was sent, or as 499 where the client left before that, or
 /// before all of the answer was taken.
@@ -25,6 +27,9 @@ pub(crate) struct Record {
     meters: RouteMeters,
     began: Instant,
     sent: Option<StatusCode>,
+    line: Option<Box<Line>>,
+    /// Among the requests of its route.
+    _place: Option<Place>,
 }
 
 impl Record {
@@ -34,6 +39,27 @@ impl Record {
             meters: meters.clone(),
             began: clock::now(),
             sent: None,
+            line: None,
+            _place: None,
+        }
+    }
+
+    /// The same, written to the access log when it ends.
+    pub(crate) fn logged(mut self, line: Option<Box<Line>>) -> Self {
+        self.line = line;
+        self
+    }
+
+    /// The same, with a place that is free again when it ends.
+    pub(crate) fn within(mut self, place: Place) -> Self {
+        self._place = Some(place);
+        self
+    }
+
+    /// Why the request did not go well.
+    pub(crate) fn reason(&mut self, reason: impl FnOnce() -> String) {
+        if let Some(line) = &mut self.line {
+            line.reason(reason);
         }
     }
 
@@ -48,6 +74,12 @@ impl Drop for Record {
         let status = self.sent.unwrap_or_else(client_closed_request);
         let duration = clock::now().saturating_duration_since(self.began);
         self.meters.ended(status, duration);
+        if let Some(line) = &mut self.line {
+            if self.sent.is_none() {
+                line.reason(|| ForwardError::ClientGone.to_string());
+            }
+            line.end(status, duration);
+        }
     }
 }
 
@@ -91,7 +123,7 @@ pub(crate) fn answer(
     record: Record,
     client: &Client,
 ) -> Response<Answer> {
-    request::echo_id(&owner.reference().id().request_id, response.headers_mut());
+    identity::echo_id(&owner.reference().id().request_id, response.headers_mut());
     let status = response.status();
     response.map(|mut body| {
         if let Some(tunnel) = body.take_tunnel() {
@@ -138,6 +170,13 @@ impl Body for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ForwardError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(line) = self.record.as_mut().and_then(|record| record.line.as_mut()) {
+            match &frame {
+                Some(Ok(frame)) => line.sent(frame.data_ref().map_or(0, Bytes::len)),
+                Some(Err(error)) => line.reason(|| error.to_string()),
+                None => {}
+            }
+        }
         let more = matches!(&frame, Some(Ok(frame)) if !frame.is_trailers());
         // An upstream that breaks off is no client that left.
         if !more || self.body.is_end_stream() {

@@ -1,4 +1,4 @@
-//! What is read of a request before it is routed: whether it can be trusted, and who it is.
+//! What is read of a request before it is routed: whether it can be trusted.
 //!
 //! hyper's server refuses what breaks HTTP's framing; it accepts what a gateway must not pass on (RFC 9112, 3.2 and 6.1):
 //! a Host that is missing, repeated or no host, and transfer codings that not every recipient understands.
@@ -6,15 +6,12 @@
 use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
-use resource_ledger::OwnerId;
 
 use crate::fields::members;
 use crate::hop::Origin;
+use crate::metrics::RouteLimit;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 const DEADLINE: HeaderName = HeaderName::from_static("x-request-deadline-ms");
-const LONGEST_REQUEST_ID: usize = 128;
 
 /// Why a request is answered before it is routed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +48,16 @@ pub(crate) enum Refusal {
     DotSegment,
     #[error("the request has too many fields")]
     TooManyFields,
+    #[error("the request target is too long")]
+    UriTooLong,
+    #[error("no route matches this path")]
+    Unmatched,
+    #[error("the request's content is larger than {limit_bytes} bytes")]
+    BodyTooLarge { limit_bytes: u64 },
+    #[error("too many requests in flight on this route")]
+    InFlight,
+    #[error("too many requests wait for an answer on this route")]
+    Pending,
 }
 
 impl Refusal {
@@ -73,6 +80,22 @@ impl Refusal {
             | Self::MaxForwards
             | Self::ChunkedTwice
             | Self::DotSegment => StatusCode::BAD_REQUEST,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::Unmatched => StatusCode::NOT_FOUND,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::InFlight | Self::Pending => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The limit that it tells of, if it is one.
+    pub(crate) fn limit(self) -> Option<RouteLimit> {
+        match self {
+            Self::UriTooLong => Some(RouteLimit::Uri),
+            Self::TooManyFields => Some(RouteLimit::RequestHead),
+            Self::BodyTooLarge { .. } => Some(RouteLimit::RequestBody),
+            Self::InFlight => Some(RouteLimit::InFlight),
+            Self::Pending => Some(RouteLimit::Pending),
+            _ => None,
         }
     }
 }
@@ -158,76 +181,9 @@ fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The request's id, as it came or a new one, and its trace. The field is set to the id, for upstreams.
-pub(crate) fn identify(headers: &mut HeaderMap) -> OwnerId {
-    let mut ids = headers.get_all(REQUEST_ID).iter();
-    let came = match (ids.next(), ids.next()) {
-        (Some(id), None) => id.to_str().ok().filter(|id| is_request_id(id)),
-        _ => None,
-    };
-    let request_id = match came {
-        Some(id) => id.to_owned(),
-        None => {
-            let id = format!("{:032x}", fastrand::u128(..));
-            let value = HeaderValue::from_str(&id).expect("hexadecimal digits are a field value");
-            headers.insert(REQUEST_ID, value);
-            id
-        }
-    };
-    let trace_id = headers
-        .get(TRACE_PARENT)
-        .and_then(|value| value.to_str().ok())
-        .and_then(trace_id)
-        .map(str::to_owned);
-    OwnerId {
-        request_id,
-        trace_id,
-    }
-}
-
-/// Letters, digits and the marks of the usual id schemes; short enough to be repeated in logs and answers.
-fn is_request_id(id: &str) -> bool {
-    (1..=LONGEST_REQUEST_ID).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.:=+/@".contains(&b))
-}
-
-/// The trace id of a `traceparent` (W3C Trace Context, 3.2).
-fn trace_id(parent: &str) -> Option<&str> {
-    let is_hex = |text: &str, length: usize| {
-        text.len() == length
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let is_zero = |text: &str| text.bytes().all(|b| b == b'0');
-    let mut parts = parent.split('-');
-    let (version, trace, span, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let well_formed = is_hex(version, 2)
-        && version != "ff"
-        && (version != "00" || parts.next().is_none())
-        && is_hex(trace, 32)
-        && !is_zero(trace)
-        && is_hex(span, 16)
-        && !is_zero(span)
-        && is_hex(flags, 2);
-    well_formed.then_some(trace)
-}
-
 /// The remaining budget in milliseconds that a peer passed on.
 pub(crate) fn deadline_milliseconds(headers: &HeaderMap) -> Option<u64> {
     headers.get(DEADLINE)?.to_str().ok()?.parse().ok()
-}
-
-/// Puts the id on an answer that has none, so that a client can name the request.
-pub(crate) fn echo_id(id: &str, headers: &mut HeaderMap) {
-    if !headers.contains_key(REQUEST_ID)
-        && let Ok(value) = HeaderValue::from_str(id)
-    {
-        headers.insert(REQUEST_ID, value);
-    }
 }
 
 #[cfg(test)]

@@ -9,30 +9,24 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use resource_ledger::{Labels, Ledger, ServiceTaskOutcome, Settings, Task};
+use resource_ledger::{Ledger, Settings, Task};
 use tokio::sync::watch;
-use tokio_metrics::TaskMonitor;
 use tokio_util::sync::CancellationToken;
 use web_config::{Protection, ServerTls, WebConfigError};
 
+use super::builder::Builder;
 use super::descriptors::{self, Reserve};
 use super::fleet::Fleet;
 use super::guarded::Guarded;
 use super::reload::{ReloadError, Reloaded};
 use super::server::{BindError, Listener, Server};
-use super::{Front, Gateway, Parts};
+use super::{Front, Gateway, cut};
 use crate::admin::Admin;
 use crate::clock;
-use crate::config::{Config, Http2, Limits, UpstreamConfig};
-use crate::console::Console;
-use crate::drill::{Drill, Drills};
-use crate::metrics::{
-    DrillSwitch, ListenerMeters, MetricsListener, Page, ReloadMeters, SharedRecorder,
-    UpstreamLevels, UpstreamMeters,
-};
-use crate::pool::SocketGate;
+use crate::config::{BodyLimits, Config, Limits};
+use crate::drill::Drills;
+use crate::metrics::{MetricsListener, Page, ReloadMeters};
 use crate::telemetry::Telemetry;
-use crate::upstream::Upstream;
 
 /// How often the histograms are folded and the reserve of descriptors is filled up.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
@@ -46,6 +40,13 @@ const OPERATOR_LIMITS: Limits = Limits {
     max_headers: 100,
     max_concurrent_streams: 1,
     max_resets: 1,
+    max_uri_bytes: 8 * 1024,
+    request_body: BodyLimits {
+        max_bytes: None,
+        read_timeout: None,
+        min_bytes_per_second: 0,
+    },
+    descriptor_reserve: None,
 };
 
 /// Why a gateway did not start.
@@ -90,9 +91,9 @@ pub struct Running {
 
 /// The two steps in which a server ends.
 #[derive(Debug, Clone, Default)]
-struct Stage {
-    drain: CancellationToken,
-    cut: CancellationToken,
+pub(super) struct Stage {
+    pub(super) drain: CancellationToken,
+    pub(super) cut: CancellationToken,
 }
 
 impl Gateway {
@@ -124,7 +125,7 @@ impl Gateway {
             .admin
             .map(|address| Listener::bind("admin", address))
             .transpose()?;
-        raise_descriptor_limit();
+        let descriptor_limit = raise_descriptor_limit();
         let builder = Builder::new(&config, ledger);
         let protection = Protection::open(config.web_config_file.as_deref(), &builder.ledger)?;
         let console = builder.console(config.console, telemetry.console)?;
@@ -132,12 +133,13 @@ impl Gateway {
             .map(|listener| listener.map(|listener| listener.address));
         let page = Arc::new(builder.page());
         let upstreams = builder.fleet.current();
-        let front = Front::new(&config, &builder.parts(&upstreams));
+        let front = Front::new(&config, &builder.parts(&upstreams, &config));
         let (clients, operators) = (Stage::default(), Stage::default());
         let (limits, limits_in_force) = watch::channel(config.limits.clone());
         let server = Server {
             tls: config.tls.clone(),
             http2: config.http2,
+            descriptor_limit,
             ..builder.server(&listen, limits_in_force, &clients, None)
         };
         let main = builder.run(server.serve(listen, front.clone()));
@@ -245,7 +247,7 @@ impl Running {
                 },
             )
             .collect();
-        self.front.replace(&next, &builder.parts(&upstreams));
+        self.front.replace(&next, &builder.parts(&upstreams, &next));
         let upstreams_new = upstreams.len() - upstreams_kept;
         // The lists that are only compared must not look like users.
         drop(known);
@@ -294,6 +296,7 @@ impl Running {
         let Self {
             builder,
             config,
+            front,
             clients,
             operators,
             mut main,
@@ -304,6 +307,7 @@ impl Running {
             ledger,
             drills,
             fleet,
+            access_log,
             ..
         } = builder;
         let config = config.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -318,7 +322,7 @@ impl Running {
         let cut = match clock::timeout_at(deadline, &mut main).await {
             Ok(ended) => ended.unwrap_or_default(),
             Err(_) => {
-                warn_of_cut(&ledger);
+                cut::report(&ledger, config.shutdown_timeout);
                 clients.cut.cancel();
                 main.await.unwrap_or_default()
             }
@@ -327,6 +331,11 @@ impl Running {
         for upstream in fleet.all() {
             // What is left then ends with the tasks of the runtime.
             let _ = clock::timeout_at(deadline, upstream.shutdown()).await;
+        }
+        if let Ok(Some((log, written))) = access_log.into_inner() {
+            // The writer ends when nobody can give it another line.
+            drop((front, log));
+            let _ = clock::timeout_at(deadline, written).await;
         }
         operators.drain.cancel();
         operators.cut.cancel();
@@ -349,131 +358,17 @@ impl fmt::Debug for Running {
     }
 }
 
-/// What is there before the servers are, and outlives every configuration.
-struct Builder {
-    ledger: Ledger,
-    recorder: SharedRecorder,
-    drills: Arc<Drills>,
-    gate: SocketGate,
-    fan_out_tasks: TaskMonitor,
-    fleet: Arc<Fleet>,
-}
-
-impl Builder {
-    fn new(config: &Config, ledger: Ledger) -> Self {
-        let mut builder = Self {
-            drills: Drills::new(&ledger),
-            ledger,
-            recorder: Page::recorder(),
-            gate: SocketGate::default(),
-            fan_out_tasks: TaskMonitor::new(),
-            fleet: Arc::new(Fleet::new(Vec::new())),
-        };
-        let upstreams = config.upstreams.iter();
-        let upstreams = upstreams
-            .map(|upstream| builder.upstream(upstream))
-            .collect();
-        builder.fleet = Arc::new(Fleet::new(upstreams));
-        builder
-    }
-
-    /// An upstream; its meters go on where one of its name has counted before.
-    fn upstream(&self, config: &UpstreamConfig) -> Arc<Upstream> {
-        let meters = UpstreamMeters::new(&*self.recorder, &config.name);
-        Upstream::new(config, &self.ledger, meters, &self.gate)
-    }
-
-    fn parts<'a>(&'a self, upstreams: &'a [Arc<Upstream>]) -> Parts<'a> {
-        Parts {
-            ledger: &self.ledger,
-            recorder: &self.recorder,
-            upstreams,
-            drills: &self.drills,
-            fan_out_tasks: &self.fan_out_tasks,
+/// How many descriptors the process may have now, where that is known.
+fn raise_descriptor_limit() -> Option<u64> {
+    match descriptors::raise_limit() {
+        Ok(limit) => Some(limit),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the descriptor limit stays as it is"
+            );
+            descriptors::limit()
         }
-    }
-
-    /// What is published of the upstreams of one name, whichever configuration they are of.
-    fn levels(&self, name: &Arc<str>) -> UpstreamLevels {
-        let (limited, limit_name) = (Arc::clone(&self.fleet), Arc::clone(name));
-        let (waited, waiters_name) = (Arc::clone(&self.fleet), Arc::clone(name));
-        let limit = move || limited.limit(&limit_name);
-        let waiters = move || waited.waiters(&waiters_name);
-        UpstreamLevels::new(&self.recorder, name, limit, waiters)
-    }
-
-    fn page(&self) -> Page {
-        let upstreams = self.fleet.current();
-        let upstreams = upstreams
-            .iter()
-            .map(|upstream| self.levels(upstream.name()));
-        let drills = Drill::ALL.map(|drill| {
-            let drills = Arc::clone(&self.drills);
-            let is_active = move || drills.share(drill).is_some();
-            DrillSwitch::new(&self.recorder, drill.name(), is_active)
-        });
-        Page::new(
-            self.recorder.clone(),
-            self.ledger.clone(),
-            self.fan_out_tasks.clone(),
-            upstreams.collect(),
-            drills.into(),
-        )
-    }
-
-    fn server(
-        &self,
-        listener: &Listener,
-        limits: watch::Receiver<Limits>,
-        stage: &Stage,
-        reserve: Option<Arc<Reserve>>,
-    ) -> Server {
-        Server {
-            meters: ListenerMeters::new(&self.recorder, listener.name),
-            limits,
-            ledger: self.ledger.clone(),
-            reserve,
-            protection: Protection::none(),
-            tls: None,
-            http2: Http2::Off,
-            drain: stage.drain.clone(),
-            cut: stage.cut.clone(),
-        }
-    }
-
-    /// Serves tokio-console where it is configured and the process' log feeds it.
-    fn console(
-        &self,
-        address: Option<SocketAddr>,
-        console: Option<Console>,
-    ) -> Result<Option<Task<()>>, StartError> {
-        let Some(address) = address else {
-            return Ok(None);
-        };
-        let Some(console) = console else {
-            tracing::warn!("tokio-console is configured, but this process' log does not feed it");
-            return Ok(None);
-        };
-        let (address, serve) = console
-            .bind(address)
-            .map_err(|source| StartError::Console { address, source })?;
-        tracing::warn!(%address, "tokio-console is served: every task costs more");
-        Ok(Some(self.run(serve)))
-    }
-
-    #[track_caller]
-    fn run<T: Send + 'static>(&self, service: impl Future<Output = T> + Send + 'static) -> Task<T> {
-        let tasks = self.ledger.account::<ServiceTaskOutcome>(Labels::new());
-        self.ledger.spawn(tasks.open(), service)
-    }
-}
-
-fn raise_descriptor_limit() {
-    if let Err(error) = descriptors::raise_limit() {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "the descriptor limit stays as it is"
-        );
     }
 }
 
@@ -483,19 +378,5 @@ async fn keep_up(page: Arc<Page>, reserve: Arc<Reserve>, fleet: Arc<Fleet>) {
         page.upkeep();
         reserve.refill();
         fleet.prune();
-    }
-}
-
-/// Says which requests are about to be cut.
-fn warn_of_cut(ledger: &Ledger) {
-    for account in ledger.snapshot().of("request") {
-        if account.open > 0 {
-            tracing::warn!(
-                route = account.route.as_deref(),
-                requests = account.open,
-                oldest_seconds = account.oldest_age.unwrap_or_default().as_secs_f64(),
-                "requests in flight are cut at the shutdown deadline"
-            );
-        }
     }
 }

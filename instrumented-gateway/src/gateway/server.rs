@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use web_config::{Protection, ServerTls};
 use super::client::Client;
 use super::connection::Terms;
 use super::descriptors::{Reserve, is_exhausted};
+use super::shed::{Shedding, TurnedAway, tell_busy, turned_away};
 use crate::clock;
 use crate::config::{Http2, Limits};
 use crate::metrics::ListenerMeters;
@@ -51,7 +53,7 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// hyper answered by itself, because what came was not a request.
-    fn refused(&self, _status: StatusCode) {}
+    fn refused(&self, _status: StatusCode, _client: &Client) {}
 }
 
 /// A bound listener.
@@ -104,6 +106,8 @@ pub(crate) struct Server {
     pub(crate) limits: watch::Receiver<Limits>,
     pub(crate) ledger: Ledger,
     pub(crate) meters: ListenerMeters,
+    /// How many descriptors the process may have, where this listener is to leave some of them free.
+    pub(crate) descriptor_limit: Option<u64>,
     /// Descriptors that this listener may use up to accept at the limit.
     pub(crate) reserve: Option<Arc<Reserve>>,
     /// What is demanded of those who connect.
@@ -127,6 +131,7 @@ impl Server {
         let streams = CountingExecutor::new(&self.ledger);
         let mut pause = Pause::default();
         let mut was_full = false;
+        let mut shedding = Shedding::default();
         loop {
             let limit = limits.borrow_and_update().max_connections;
             self.meters.limit(limit);
@@ -141,6 +146,13 @@ impl Server {
                 Some(ended) = connections.join_next() => self.ended(ended.is_err()),
                 Ok(()) = limits.changed() => {}
                 stream = self.accept(&listener, &mut pause), if !is_full => {
+                    if let Some(turned_away) = self.shed(&stream, &mut shedding) {
+                        match turned_away {
+                            TurnedAway::Told => connections.spawn(tasks.open(), tell_busy(stream)),
+                            TurnedAway::Closed => continue,
+                        };
+                        continue;
+                    }
                     let client = match stream.peer_addr() {
                         Ok(peer) => Client::new(peer),
                         // It left before it was looked at.
@@ -193,6 +205,30 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Whether a connection is one too many for the process' descriptors. The kernel gives the lowest free number, so that
+    /// the number of this one says how many are in use.
+    fn shed(&self, stream: &TcpStream, shedding: &mut Shedding) -> Option<TurnedAway> {
+        let in_use = u64::try_from(stream.as_raw_fd()).unwrap_or_default();
+        let reserve = self.limits.borrow().descriptor_reserve;
+        let turned_away = turned_away(in_use, self.descriptor_limit?, reserve)
+            // Over TLS there is no telling without a handshake.
+            .map(|said| {
+                if self.tls.is_some() {
+                    TurnedAway::Closed
+                } else {
+                    said
+                }
+            });
+        match turned_away {
+            Some(_) => {
+                self.meters.shed();
+                shedding.begin(in_use);
+            }
+            None => shedding.over(),
+        }
+        turned_away
     }
 
     fn release_spare(&self) -> bool {

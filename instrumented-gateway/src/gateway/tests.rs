@@ -2,10 +2,14 @@ use std::net::SocketAddr;
 
 use http_body_util::BodyExt as _;
 use resource_ledger::{OwnerId, Settings};
+use tokio_metrics::TaskMonitor;
 
 use super::*;
+use crate::clock;
+use crate::drill::Drills;
 use crate::metrics::Page;
 use crate::pool::SocketGate;
+use crate::upstream::Upstream;
 
 struct Subject {
     front: Front,
@@ -32,6 +36,7 @@ fn subject() -> Subject {
             upstreams: &[Upstream::new(&config.upstreams[0], &ledger, meters, &gate)],
             drills: &Drills::new(&ledger),
             fan_out_tasks: &fan_out_tasks,
+            logger: None,
         },
     );
     let page = Page::new(
@@ -129,8 +134,7 @@ async fn a_deadline_is_shortened_by_trusted_peers_alone() {
             peer.parse().expect("an address"),
             1,
         )));
-        let route = &table.routes[0];
-        let deadline = table.deadline(route, &request, &origin);
+        let deadline = table.routes[0].deadline(&request, &origin);
         deadline
             .saturating_duration_since(clock::now())
             .as_secs_f64()

@@ -8,6 +8,9 @@ pub(super) const HANDLER_PANICS: &str = "gateway_handler_panics_total";
 pub(super) const CLIENT_CONNECTIONS: &str = "gateway_client_connections";
 pub(super) const CLIENT_CONNECTIONS_LIMIT: &str = "gateway_client_connections_limit";
 pub(super) const CLIENT_LIMIT_REACHED: &str = "gateway_client_connections_limit_reached_total";
+pub(super) const LIMIT_REACHED: &str = "gateway_limit_reached_total";
+pub(super) const CLIENT_CONNECTIONS_SHED: &str = "gateway_client_connections_shed_total";
+pub(super) const ACCESS_LOG_DROPPED: &str = "gateway_access_log_dropped_lines_total";
 pub(super) const CLIENT_TIMEOUTS: &str = "gateway_client_timeouts_total";
 pub(super) const TLS_HANDSHAKE_FAILURES: &str = "gateway_tls_handshake_failures_total";
 pub(super) const TLS_RELOADS: &str = "gateway_tls_reloads_total";
@@ -24,6 +27,8 @@ pub(super) const UPSTREAM_REQUESTS: &str = "gateway_upstream_requests_total";
 pub(super) const UPSTREAM_REQUEST_DURATION: &str = "gateway_upstream_request_duration_seconds";
 pub(super) const UPSTREAM_INTERIM: &str = "gateway_upstream_interim_responses_total";
 pub(super) const UPSTREAM_REJECTED: &str = "gateway_upstream_rejected_total";
+pub(super) const RESPONSE_HEAD_LIMIT_REACHED: &str =
+    "gateway_upstream_response_head_limit_reached_total";
 pub(super) const CONFIG_RELOAD_SUCCESSFUL: &str = "gateway_config_last_reload_successful";
 pub(super) const CONFIG_RELOAD_SUCCESS_TIMESTAMP: &str =
     "gateway_config_last_reload_success_timestamp_seconds";
@@ -72,6 +77,18 @@ const COUNTERS: &[(&str, &str)] = &[
         "Times that a listener stopped accepting because its connection limit was reached.",
     ),
     (
+        LIMIT_REACHED,
+        "Requests refused or cut by a limit of the listener or of their route, by the limit.",
+    ),
+    (
+        CLIENT_CONNECTIONS_SHED,
+        "Client connections answered with 503, or closed, because few descriptors were left.",
+    ),
+    (
+        ACCESS_LOG_DROPPED,
+        "Lines of the access log dropped because it could not be written as fast as they came.",
+    ),
+    (
         CLIENT_TIMEOUTS,
         "Client connections closed because the head of a request did not come in time, idle ones among them.",
     ),
@@ -111,6 +128,10 @@ const COUNTERS: &[(&str, &str)] = &[
     (
         UPSTREAM_REJECTED,
         "Exchanges refused before the upstream was asked, by the limit that refused them.",
+    ),
+    (
+        RESPONSE_HEAD_LIMIT_REACHED,
+        "Answers of an upstream whose head was larger than allowed, each answered with 502.",
     ),
     (TOKIO_SPAWNED_TASKS, "Tasks spawned on the runtime."),
     (TOKIO_POLLS, "Polls of tasks by all workers."),

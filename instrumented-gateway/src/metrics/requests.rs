@@ -10,10 +10,51 @@ use web_config::Renewals;
 use super::{METADATA, SharedRecorder, key, names};
 
 /// The statuses that the gateway gives by itself: their series exist from the start.
-const OWN_CODES: [u16; 10] = [200, 400, 404, 405, 408, 499, 500, 502, 503, 504];
+const OWN_CODES: [u16; 13] = [
+    200, 400, 404, 405, 408, 413, 414, 431, 499, 500, 502, 503, 504,
+];
 /// The first and the number of statuses that are counted apart (RFC 9110, 15); any other counts as `other`.
 const FIRST_CODE: u16 = 100;
 const CODES: usize = 500;
+
+/// A limit of a route that a request met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RouteLimit {
+    /// Of its target.
+    Uri,
+    /// Of its head.
+    RequestHead,
+    /// Of its content.
+    RequestBody,
+    /// Of the time that its content may take.
+    RequestBodyTime,
+    /// Of the route's requests.
+    InFlight,
+    /// Of those that wait for an answer.
+    Pending,
+}
+
+impl RouteLimit {
+    const ALL: [Self; 6] = [
+        Self::Uri,
+        Self::RequestHead,
+        Self::RequestBody,
+        Self::RequestBodyTime,
+        Self::InFlight,
+        Self::Pending,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Uri => "uri",
+            Self::RequestHead => "request_head",
+            Self::RequestBody => "request_body",
+            Self::RequestBodyTime => "request_body_time",
+            Self::InFlight => "in_flight",
+            Self::Pending => "pending",
+        }
+    }
+}
 
 /// What one route counts. Cloning is cheap, clones count together.
 #[derive(Debug, Clone)]
@@ -25,6 +66,7 @@ struct Route {
     codes: Box<[OnceLock<Counter>]>,
     other: Counter,
     duration: Histogram,
+    limits: [Counter; RouteLimit::ALL.len()],
 }
 
 impl RouteMeters {
@@ -36,6 +78,10 @@ impl RouteMeters {
             codes: (0..CODES).map(|_| OnceLock::new()).collect(),
             other: counter(recorder, route, "other"),
             duration: recorder.register_histogram(&histogram, &METADATA),
+            limits: RouteLimit::ALL.map(|limit| {
+                let labels = [("route", &**route), ("limit", limit.word())];
+                recorder.register_counter(&key(names::LIMIT_REACHED, labels), &METADATA)
+            }),
         };
         for code in OWN_CODES {
             meters.code(code);
@@ -47,6 +93,13 @@ impl RouteMeters {
     pub(crate) fn ended(&self, status: StatusCode, duration: Duration) {
         self.0.code(status.as_u16()).increment(1);
         self.0.duration.record(duration.as_secs_f64());
+    }
+}
+
+impl RouteMeters {
+    /// A request met a limit.
+    pub(crate) fn limit_reached(&self, limit: RouteLimit) {
+        self.0.limits[limit as usize].increment(1);
     }
 }
 
@@ -82,6 +135,7 @@ pub(crate) struct ListenerMeters {
     limit: Gauge,
     limit_reached: Counter,
     accept_failures: Counter,
+    shed: Counter,
     timeouts: Counter,
     handshake_failures: Counter,
     renewed: Counter,
@@ -107,6 +161,7 @@ impl ListenerMeters {
             limit: recorder.register_gauge(&key(names::CLIENT_CONNECTIONS_LIMIT), &METADATA),
             limit_reached: recorder.register_counter(&key(names::CLIENT_LIMIT_REACHED), &METADATA),
             accept_failures: recorder.register_counter(&key(names::ACCEPT_FAILURES), &METADATA),
+            shed: recorder.register_counter(&key(names::CLIENT_CONNECTIONS_SHED), &METADATA),
             timeouts: recorder.register_counter(&key(names::CLIENT_TIMEOUTS), &METADATA),
             handshake_failures: recorder
                 .register_counter(&key(names::TLS_HANDSHAKE_FAILURES), &METADATA),
@@ -148,6 +203,10 @@ impl ListenerMeters {
         self.resets_limit_reached.increment(1);
     }
 
+    pub(crate) fn shed(&self) {
+        self.shed.increment(1);
+    }
+
     pub(crate) fn accept_failed(&self) {
         self.accept_failures.increment(1);
     }
@@ -156,6 +215,26 @@ impl ListenerMeters {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.decrement(1.0);
+    }
+}
+
+/// Counts what the access log could not write.
+#[derive(Debug)]
+pub(crate) struct AccessLogMeters(Counter);
+
+impl AccessLogMeters {
+    pub(crate) fn new(recorder: &SharedRecorder) -> Self {
+        Self(recorder.register_counter(&key(names::ACCESS_LOG_DROPPED, []), &METADATA))
+    }
+
+    /// Meters that nobody reads.
+    #[cfg(test)]
+    pub(crate) fn detached() -> Self {
+        Self(Counter::noop())
+    }
+
+    pub(crate) fn dropped(&self, lines: u64) {
+        self.0.increment(lines);
     }
 }
 

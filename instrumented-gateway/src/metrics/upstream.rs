@@ -69,6 +69,7 @@ pub struct UpstreamMeters {
     rejected: [Counter; Rejection::ALL.len()],
     renewed: Counter,
     refused: Counter,
+    response_heads_too_large: Counter,
 }
 
 impl UpstreamMeters {
@@ -90,6 +91,7 @@ impl UpstreamMeters {
                 .map(|reason| counter(names::UPSTREAM_REJECTED, Some(("reason", reason.word())))),
             renewed: counter(names::UPSTREAM_TLS_RELOADS, Some(("result", "renewed"))),
             refused: counter(names::UPSTREAM_TLS_RELOADS, Some(("result", "refused"))),
+            response_heads_too_large: counter(names::RESPONSE_HEAD_LIMIT_REACHED, None),
         }
     }
 
@@ -104,6 +106,7 @@ impl UpstreamMeters {
             rejected: Rejection::ALL.map(|_| Counter::noop()),
             renewed: Counter::noop(),
             refused: Counter::noop(),
+            response_heads_too_large: Counter::noop(),
         }
     }
 
@@ -132,6 +135,11 @@ impl UpstreamMeters {
     pub fn certificates_read_again(&self, renewals: Renewals) {
         self.renewed.absolute(renewals.renewed);
         self.refused.absolute(renewals.refused);
+    }
+
+    /// An answer's head was larger than allowed.
+    pub fn response_head_too_large(&self) {
+        self.response_heads_too_large.increment(1);
     }
 
     /// An exchange was refused.

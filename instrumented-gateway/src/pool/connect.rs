@@ -254,6 +254,8 @@ async fn start(
     }
     slot.established((!claimant.alone).then_some(false));
     let (sender, connection) = http1::Builder::new()
+        .max_header_size(pool.limits.max_header_bytes)
+        .max_headers(pool.limits.max_headers)
         .handshake(TokioIo::new(transport))
         .await
         .map_err(ForwardError::Upstream)?;

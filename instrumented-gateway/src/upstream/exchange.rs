@@ -19,6 +19,7 @@ use super::body::{UpstreamBody, Use};
 use super::framing;
 use super::in_flight::Place;
 use super::meter::Meter;
+use crate::access_log::Notes;
 use crate::body::{Progress, RequestBody};
 use crate::clock::{self, Elapsed};
 use crate::config::Http2;
@@ -181,6 +182,10 @@ impl Upstream {
         };
         let mut meter = Meter::start(&self.common.meters);
         let progress = Arc::clone(exchange.request.body().progress());
+        let notes = exchange.request.extensions().get::<Notes>().cloned();
+        if let Some(notes) = &notes {
+            notes.upload(&progress);
+        }
         let bounds = Bounds {
             deadline: exchange.deadline,
             body: exchange.body,
@@ -189,6 +194,7 @@ impl Upstream {
         };
         match self.exchange(exchange).await {
             Ok((response, lease)) => {
+                progress.mark_answered();
                 meter.head_received();
                 let (head, body) = response.into_parts();
                 let using = Use {
@@ -205,7 +211,12 @@ impl Upstream {
                 })
             }
             Err(error) => {
+                // What the client did wrong is not the upstream's failure, whatever the exchange made of it.
+                let error = progress.upload_fault().map_or(error, ForwardError::from);
                 meter.will_end(error.result());
+                if let Some(notes) = &notes {
+                    notes.failed(self.name(), &error);
+                }
                 Err(error)
             }
         }
@@ -220,9 +231,10 @@ impl Upstream {
 
     async fn exchange(
         &self,
-        exchange: Exchange,
+        mut exchange: Exchange,
     ) -> Result<(Response<Incoming>, Lease), ForwardError> {
         let may_switch = exchange.request.headers().contains_key(UPGRADE);
+        let notes = exchange.request.extensions_mut().remove::<Notes>();
         let claimant = Claimant {
             alone: may_switch && self.config.http2 != Http2::PriorKnowledge,
             owner: exchange.owner,
@@ -239,6 +251,9 @@ impl Upstream {
                 .lease(&exchange.lane, &claimant, &exchange.fate, again)
                 .await?;
             address(&mut request, &lease, host, claimant.deadline)?;
+            if let Some(notes) = &notes {
+                notes.attempt(self.name(), again);
+            }
             request.extensions_mut().clone_from(&self.interim);
             let (is_reused, is_stream) = (lease.is_reused(), lease.http2_scheme().is_some());
             let may_repeat = (is_reused || is_stream) && !again;
@@ -274,6 +289,10 @@ impl Upstream {
             match unsent.or(spare) {
                 Some(repeated) if may_repeat => request = repeated,
                 _ if error.is_user() => return Err(ForwardError::RequestBody(error)),
+                _ if error.is_parse_too_large() => {
+                    self.common.meters.response_head_too_large();
+                    return Err(ForwardError::ResponseHeadTooLarge);
+                }
                 _ => return Err(ForwardError::Upstream(error)),
             }
             again = true;

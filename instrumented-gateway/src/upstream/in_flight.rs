@@ -1,25 +1,30 @@
-//! How many requests may be under way to one upstream.
+//! How many requests may be under way at a time: to an upstream, or on a route.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The limit and what counts against it.
 #[derive(Debug)]
-pub(super) struct InFlight {
+pub(crate) struct InFlight {
     count: AtomicUsize,
-    limit: usize,
+    limit: AtomicUsize,
 }
 
 /// A place among the requests in flight, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<InFlight>);
+pub(crate) struct Place(Arc<InFlight>);
 
 impl InFlight {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
             count: AtomicUsize::new(0),
-            limit,
+            limit: AtomicUsize::new(limit),
         }
+    }
+
+    /// Another limit from now on; those that are above it stay.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     pub(super) fn count(&self) -> usize {
@@ -27,10 +32,11 @@ impl InFlight {
     }
 
     /// A place, if there is one.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Place> {
+        let limit = self.limit.load(Ordering::Relaxed);
         self.count
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-                (count < self.limit).then_some(count + 1)
+                (count < limit).then_some(count + 1)
             })
             .ok()
             .map(|_| Place(Arc::clone(self)))
@@ -56,6 +62,11 @@ mod tests {
         assert_eq!(in_flight.count(), 2);
         drop(first);
         let third = in_flight.enter().expect("the first place again");
+        assert!(in_flight.enter().is_none());
+        in_flight.set_limit(3);
+        let fourth = in_flight.enter().expect("there is room for more");
+        in_flight.set_limit(1);
+        drop(fourth);
         assert!(in_flight.enter().is_none());
         drop((second, third));
         assert_eq!(in_flight.count(), 0);

@@ -2,21 +2,26 @@
 
 use checked_yaml::{Fields, Mistakes, Node};
 
+use super::limits::request_body;
 use super::optional;
 use super::upstreams::Upstreams;
-use crate::config::values::{duration, duration_or_off};
+use crate::config::values::{count, duration, duration_or_off};
 use crate::config::{
-    Action, Call, DEFAULT_BODY_IDLE_TIMEOUT, DEFAULT_FAN_OUT_DEADLINE, DEFAULT_PROXY_DEADLINE,
-    DEFAULT_TUNNEL_IDLE_TIMEOUT, Policy, RouteConfig,
+    Action, BodyLimits, Call, DEFAULT_BODY_IDLE_TIMEOUT, DEFAULT_FAN_OUT_DEADLINE,
+    DEFAULT_PROXY_DEADLINE, DEFAULT_ROUTE_REQUESTS, DEFAULT_TUNNEL_IDLE_TIMEOUT, Policy,
+    RouteConfig,
 };
 use crate::route::{Pattern, Template};
 
 /// The key of a fan-out's answer that holds its failures.
 const ERRORS: &str = "errors";
+/// More than any descriptor limit allows.
+const MOST_REQUESTS: usize = 10_000_000;
 
 pub(super) fn read(
     fields: &mut Fields<'_>,
     upstreams: &Upstreams,
+    body_limits: BodyLimits,
     mistakes: &mut Mistakes,
 ) -> Vec<RouteConfig> {
     let Some(list) = fields.required("routes", mistakes) else {
@@ -32,7 +37,13 @@ pub(super) fn read(
         let mut fields = item.fields(mistakes);
         let path = fields.required("path", mistakes);
         let pattern = path.and_then(|node| pattern(node, &mut seen, mistakes));
-        routes.extend(route(&mut fields, pattern, upstreams, mistakes));
+        routes.extend(route(
+            &mut fields,
+            pattern,
+            upstreams,
+            body_limits,
+            mistakes,
+        ));
         fields.finish(mistakes);
     }
     routes
@@ -66,9 +77,18 @@ fn route(
     fields: &mut Fields<'_>,
     path: Option<Pattern>,
     upstreams: &Upstreams,
+    body_limits: BodyLimits,
     mistakes: &mut Mistakes,
 ) -> Option<RouteConfig> {
     let deadline = optional(fields, "deadline", mistakes, duration);
+    let request_body = request_body(fields, body_limits, mistakes);
+    let mut requests = |key| {
+        optional(fields, key, mistakes, |node, mistakes| {
+            count(node, 1, MOST_REQUESTS, mistakes)
+        })
+        .unwrap_or(DEFAULT_ROUTE_REQUESTS)
+    };
+    let (max_in_flight, max_pending) = (requests("max_in_flight"), requests("max_pending"));
     let proxy = fields.optional("proxy");
     let fan_out = fields.optional("fan_out");
     match (proxy, fan_out) {
@@ -116,6 +136,9 @@ fn route(
         deadline: deadline.unwrap_or(default_deadline),
         body_idle_timeout: body_idle_timeout.unwrap_or(Some(DEFAULT_BODY_IDLE_TIMEOUT)),
         tunnel_idle_timeout: tunnel_idle_timeout.unwrap_or(Some(DEFAULT_TUNNEL_IDLE_TIMEOUT)),
+        request_body,
+        max_in_flight,
+        max_pending,
         action: action?,
     })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use checked_yaml::{Fields, Mistakes, Node};
 
+use super::limits::{header_bytes, headers};
 use super::{optional, transport};
 use crate::config::values::{EndpointError, bytes, count, duration, duration_or_off, number};
 use crate::config::{Endpoint, UpstreamConfig};
@@ -185,6 +186,9 @@ fn settings(
     let drain_bytes = optional(fields, "drain_bytes", mistakes, |node, mistakes| {
         bytes(node, 0, 1 << 30, mistakes)
     });
+    let max_response_header_bytes =
+        optional(fields, "max_response_header_bytes", mistakes, header_bytes);
+    let max_response_headers = optional(fields, "max_response_headers", mistakes, headers);
     let drain_node = fields.optional("drain_timeout");
     let drain_timeout = drain_node
         .and_then(|node| duration(node, mistakes))
@@ -209,6 +213,9 @@ fn settings(
         max_in_flight: max_in_flight.unwrap_or(defaults.max_in_flight),
         drain_bytes: drain_bytes.unwrap_or(defaults.drain_bytes),
         drain_timeout,
+        max_response_header_bytes: max_response_header_bytes
+            .unwrap_or(defaults.max_response_header_bytes),
+        max_response_headers: max_response_headers.unwrap_or(defaults.max_response_headers),
         ..defaults
     }
 }

@@ -173,50 +173,6 @@ fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
 }
 
 #[test]
-fn a_request_id_is_kept_or_made() {
-    let mut kept = headers(&[("x-request-id", "0af7-6:9")]);
-    assert_eq!(identify(&mut kept).request_id, "0af7-6:9");
-    let unusable = [
-        headers(&[]),
-        headers(&[("x-request-id", "")]),
-        headers(&[("x-request-id", "a b")]),
-        headers(&[("x-request-id", "a\"b")]),
-        headers(&[("x-request-id", "a"), ("x-request-id", "b")]),
-    ];
-    for mut headers in unusable {
-        let id = identify(&mut headers).request_id;
-        assert_eq!(id.len(), 32, "{id}");
-        let values: Vec<_> = headers.get_all(REQUEST_ID).iter().collect();
-        assert_eq!(values, [id.as_str()]);
-    }
-}
-
-#[test]
-fn a_trace_is_picked_up_where_it_is_one() {
-    let trace = "0af7651916cd43dd8448eb211c80319c";
-    let found = |parent: &'static str| identify(&mut headers(&[("traceparent", parent)])).trace_id;
-    assert_eq!(
-        found("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").as_deref(),
-        Some(trace)
-    );
-    assert_eq!(
-        found("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what-comes").as_deref(),
-        Some(trace)
-    );
-    for parent in [
-        "",
-        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
-        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
-        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-    ] {
-        assert_eq!(found(parent), None, "{parent}");
-    }
-}
-
-#[test]
 fn a_passed_on_deadline_is_a_whole_number_of_milliseconds() {
     let read =
         |value: &'static str| deadline_milliseconds(&headers(&[("x-request-deadline-ms", value)]));

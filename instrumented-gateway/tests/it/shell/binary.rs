@@ -76,7 +76,7 @@ impl Process {
         process
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")
             .args([&format!("-{name}"), &self.child.id().to_string()])
             .status();
@@ -84,7 +84,7 @@ impl Process {
     }
 
     /// Waits for its end: exit status, and what it logged since it started.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let mut log = String::new();
         let rest = self.log.as_mut().expect("it has started");
         rest.read_to_string(&mut log).expect("text");
@@ -258,7 +258,10 @@ async fn signals_end_it_gracefully_and_say_what_was_cut() {
         assert_eq!(status, Some(0), "{log}");
         for said in [
             "gateway draining requests=1",
-            "requests in flight are cut at the shutdown deadline route=\"/*\" requests=1",
+            "cut at the shutdown deadline resource=\"request\" route=\"/*\" open=1",
+            "cut at the shutdown deadline resource=\"pool_connection\" upstream=\"one\" open=1",
+            "request cut at the shutdown deadline request_id=",
+            "holds=\"pool_connection (in_use, one)\"",
             "gateway stopped cut=1",
         ] {
             assert!(log.contains(said), "{said} is not in {log}");

@@ -73,7 +73,8 @@ async fn the_request_id_goes_on_and_comes_back() {
         response(200, id.unwrap_or("none"))
     })
     .await;
-    let gateway = start(CONFIG, &[upstream.address]).await;
+    let config = format!("trusted_peers: [127.0.0.1]\n{CONFIG}");
+    let gateway = start(&config, &[upstream.address]).await;
     let asked =
         "GET /one/x HTTP/1.1\r\nhost: a\r\nx-request-id: mine-7\r\nconnection: close\r\n\r\n";
     let answer = request(gateway.listen_addr(), asked).await;
@@ -85,6 +86,60 @@ async fn the_request_id_goes_on_and_comes_back() {
     let made = answer.text().to_owned();
     assert_eq!(made.len(), 32);
     assert_eq!(answer.field("x-request-id"), Some(&*made));
+    gateway.shutdown().await;
+    let gateway = start(CONFIG, &[upstream.address]).await;
+    let answer = request(gateway.listen_addr(), asked).await;
+    assert_eq!(answer.text().len(), 32, "nobody vouches for the client");
+    assert_eq!(answer.field("x-request-id"), Some(answer.text()));
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_trace_goes_on_and_is_shown() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let upstream = Upstream::answering(|head| {
+        let of_the_trace = |line: &&str| line.starts_with("trace");
+        let fields: Vec<&str> = head.lines().filter(of_the_trace).collect();
+        response(200, fields.join("\n"))
+    })
+    .await;
+    let gateway = start(CONFIG, &[upstream.address]).await;
+    let asked = format!(
+        "GET /one/x HTTP/1.1\r\nhost: a\r\ntraceparent: 00-{TRACE}-b7ad6b7169203331-01\r\ntracestate: v=1\r\nconnection: close\r\n\r\n"
+    );
+    let answer = request(gateway.listen_addr(), &asked).await;
+    let lines: Vec<&str> = answer.text().lines().collect();
+    let [parent, state] = lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert_eq!(state, "tracestate: v=1");
+    let parts: Vec<&str> = parent.split('-').collect();
+    assert_eq!(
+        (parts[0], parts[1], parts[3]),
+        ("traceparent: 00", TRACE, "01")
+    );
+    assert_ne!(parts[2], "b7ad6b7169203331");
+    let begun = get(gateway.listen_addr(), "/one/x").await;
+    assert!(
+        begun.text().starts_with("traceparent: 00-"),
+        "{}",
+        begun.text()
+    );
+    gateway.shutdown().await;
+
+    let upstream = Upstream::hanging().await;
+    let gateway = start(CONFIG, &[upstream.address]).await;
+    let mut client = Client::connect(gateway.listen_addr()).await;
+    client.send(asked.as_bytes()).await.expect("sent");
+    let in_use = r#"gateway_pool_connections{upstream="one",state="in_use"}"#;
+    comes_to(&gateway, in_use, 1.0).await;
+    let admin = gateway.admin_addr().expect("configured");
+    for resource in ["request", "pool_connection"] {
+        let answer = get(admin, &format!("/debug/open?resource={resource}")).await;
+        let open: serde_json::Value = serde_json::from_str(answer.text()).expect("JSON");
+        assert_eq!(open["entries"][0]["owner"]["trace_id"], TRACE, "{open}");
+    }
+    drop(client);
     gateway.shutdown().await;
 }
 

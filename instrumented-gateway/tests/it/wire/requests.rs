@@ -26,6 +26,7 @@ const STAMPS: &[(&str, Option<&str>)] = &[
     ("x-forwarded-proto", Some("http")),
     ("x-forwarded-host", Some("a")),
     ("x-request-id", None),
+    ("traceparent", None),
     ("x-request-deadline-ms", None),
 ];
 
@@ -102,9 +103,14 @@ async fn failure(gateway: &Running, recorder: &Recorder, row: &Row) -> Option<St
     for request in &recorded {
         let text = String::from_utf8_lossy(&request.bytes);
         stamped &= text.contains(&format!("\r\n{host}\r\n"));
-        stamped &= ["via", "x-request-id", "x-request-deadline-ms"]
-            .iter()
-            .all(|name| text.contains(&format!("\r\n{name}: ")));
+        stamped &= [
+            "via",
+            "x-request-id",
+            "traceparent",
+            "x-request-deadline-ms",
+        ]
+        .iter()
+        .all(|name| text.contains(&format!("\r\n{name}: ")));
         seen.push_str(&canonical(&request.bytes, |line| {
             line == host || is_stamp(line)
         }));
