@@ -32,7 +32,8 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Fields as HPACK literals that are never indexed (RFC 7541, 6.2.3).
+/// Fields as HPACK literals that are never indexed (RFC 7541, 6.2.3). The bytes 1 and 2 in a row stand for a carriage return
+/// and a line feed, which here are bytes like others.
 fn block(lines: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for line in lines.split(|byte| *byte == b'\n') {
@@ -56,6 +57,14 @@ fn block(lines: &[u8]) -> Vec<u8> {
 
 /// A string literal, its length in seven bits and more.
 fn text(bytes: &mut Vec<u8>, text: &[u8]) {
+    let text: Vec<u8> = text
+        .iter()
+        .map(|byte| match byte {
+            1 => b'\r',
+            2 => b'\n',
+            other => *other,
+        })
+        .collect();
     let mut length = text.len();
     if length < 127 {
         bytes.extend(u8::try_from(length));
@@ -68,7 +77,7 @@ fn text(bytes: &mut Vec<u8>, text: &[u8]) {
         }
         bytes.extend(u8::try_from(length));
     }
-    bytes.extend_from_slice(text);
+    bytes.extend_from_slice(&text);
 }
 
 /// The frames of a request: its fields, its content and its trailers stand apart by an empty line.
