@@ -288,6 +288,28 @@ def check_words(golden):
     check_links()
 
 
+def check_resolved(golden):
+    """What is said when it is over, rendered by amtool without a system."""
+    over = leak("ResourceLeak", "warning")
+    labels = {"alertname": "ResourceLeak", "cluster": "example", "job": "gateway"}
+    data = {"receiver": "tickets", "status": "resolved", "groupLabels": labels, "commonLabels": over["labels"], "commonAnnotations": over["annotations"],
+            "externalURL": "https://alerts.example.org",
+            "alerts": [{**over, "status": "resolved", "endsAt": "2026-03-01T02:41:00Z", "fingerprint": "0123456789abcdef"}]}
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(data, file)
+        file.flush()
+        said = "".join(f"=== {name}\n{render(name, file.name)}\n" for name in ("title", "text", "slack.text", "slack.color", "link"))
+        page = render("mail.html", file.name, "html")
+    golden.check("resolved.txt", said)
+    golden.check("resolved.mail.html", page + "\n")
+
+
+def render(name, data, kind="text"):
+    done = subprocess.run(["amtool", "template", "render", f"--template.glob={SHIPPED}/templates/*.tmpl", f"--template.type={kind}", f"--template.data={data}",
+                           '--template.text={{ template "leakwatch.%s" . }}' % name], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
 def check_silence(manager, link):
     """The link's matchers, given to amtool as they stand there, mute the page."""
     text = urllib.parse.unquote(link.split("filter=", 1)[1])
@@ -332,6 +354,7 @@ def main():
     check_muting()
     check_two_replicas()
     check_words(golden)
+    check_resolved(golden)
     if golden.wrong:
         sys.exit(f"differs: {', '.join(golden.wrong)}; see above, and --write")
 

@@ -43,6 +43,15 @@ def lint(dashboard):
     for name in ("datasource", "job", "instance"):
         if name not in variables:
             yield f"no variable {name}"
+        elif not variables[name].get("label"):
+            yield f"variable {name} has no label"
+    if variables.get("datasource", {}).get("type") != "datasource" or variables.get("datasource", {}).get("query") != "prometheus":
+        yield "variable datasource does not choose among Prometheus' data sources"
+    for name, variable in variables.items():
+        if variable["type"] == "query" and not (variable.get("multi") and variable.get("includeAll") and variable.get("refresh") == 2):
+            yield f"variable {name}: several, all, and read anew with the time range"
+        if variable["type"] == "query" and variable.get("datasource", {}).get("uid") != "${datasource}":
+            yield f"variable {name} does not use the variable datasource"
     for name, variable in variables.items():
         if variable.get("allValue") == ".+":
             yield f"variable {name}: allValue .+ hides series that lack the label"
@@ -56,8 +65,37 @@ def lint(dashboard):
         yield from (f"panel {panel['title']!r}: {what}" for what in lint_panel(panel))
 
 
+COUNTER = re.compile(r"\b\w+_(?:total|bucket|sum|count)\b(?=[{\[])")
+ABOUT_THE_AGENT = re.compile(r"\bleak_agent_|\bleak_series\b|\bleak_incident\b|^min\(|^time\(\)")
+
+
+def lint_query(expr):
+    """The rules of dashboard-linter and mixtool on one expression, as far as they hold for any dashboard."""
+    if re.search(r"\b(rate|irate|increase)\(\s*(sum|max|min|avg)\b", expr):
+        yield "rate() of an aggregate: a counter's reset is lost; aggregate the rate"
+    if "irate(" in expr:
+        yield "irate() shows two samples of a range"
+    for counter in COUNTER.finditer(expr):
+        before = expr[:counter.start()]
+        alone = not re.search(r"\b(rate|increase|count|timestamp|changes|resets)\($", before) and not before.rstrip().endswith("resource)")
+        # Which places exist, and totals that are told as such.
+        if alone and not re.search(r"on \(job, instance\) $|sum by \(reason\) \($", before):
+            yield f"{counter[0]} is a counter: rate() it"
+    if not ABOUT_THE_AGENT.search(expr) and not re.search(r'job=~"\$job"', expr):
+        yield "does not choose by job"
+    for metric, matchers in re.findall(r"\b((?:gateway|resource_ledger|process|tokio)_\w+)(\{[^}]*\})?", expr):
+        if matchers and "$job" in matchers and "$instance" not in matchers:
+            yield f"{metric} is chosen by job and not by instance"
+    if re.search(r'=~"[^"|.*+$()\[\]?^\\]+"', expr):
+        yield "=~ without a pattern: ="
+
+
 def lint_panel(panel):
     defaults = panel["fieldConfig"]["defaults"]
+    if not panel.get("links"):
+        yield "no link onward"
+    if not panel.get("title") or len(panel["title"]) > 70:
+        yield "no title, or one that is cut"
     if len(panel.get("description", "")) < 60:
         yield "the description must say what is normal, what is bad and what to do"
     if not defaults.get("unit"):
@@ -70,6 +108,7 @@ def lint_panel(panel):
         yield "no query"
     for target in panel.get("targets", []):
         expr = target["expr"]
+        yield from (f"query {target['refId']}: {what}" for what in lint_query(expr))
         if target.get("datasource", {}).get("uid") != "${datasource}":
             yield f"query {target['refId']} does not use the variable datasource"
         if not target.get("legendFormat") and target.get("format") != "table":
@@ -112,15 +151,61 @@ def run_lint():
         sys.exit(1)
 
 
+def rules_of(text):
+    """(name, text) of every alert in a file of rules."""
+    return [(block.split("\n", 1)[0].strip(), block) for block in text.split("- alert: ")[1:]]
+
+
+def lint_rules(text, tests, name):
+    """The rules of mixtool on alerts, and a test of each: firing with its words, and silent."""
+    for alert, block in rules_of(text):
+        if not re.fullmatch(r"([A-Z][a-z]+)+", alert):
+            yield f"{name}: {alert} is not in CamelCase"
+        for part in ("severity", "summary", "description", "runbook_url") if "*labels" not in block else ():
+            if not re.search(rf"\b{part}:", block):
+                yield f"{name}: {alert} has no {part}"
+        cases = re.findall(rf"(?:- eval_time: \S+\n\s+alertname: {alert}\n(\s+exp_alerts:)?|- {{ eval_time: \S+ alertname: {alert} (}}))", tests)
+        if not any(firing for firing, _ in cases):
+            yield f"{name}: no test shows {alert} firing"
+        if not any(silent for _, silent in cases):
+            yield f"{name}: no test shows {alert} silent"
+
+
+def run_lint_rules():
+    folder = ROOT / "dashboards" / "prometheus"
+    wrong = []
+    for name in ("rules", "leak-rules", "fallback-rules"):
+        text, tests = ((folder / f"{name}{suffix}.yml").read_text() for suffix in ("", "_test"))
+        wrong += lint_rules(text, tests, f"{name}.yml")
+        for broken in (text.replace("- alert: ", "- alert: x", 1), text.replace("\n          summary:", "\n          title:")):
+            if not list(lint_rules(broken, tests, name)):
+                sys.exit(f"lint does not see what is broken in {name}.yml")
+        if not list(lint_rules(text, tests.replace("exp_alerts:", "expected:"), name)):
+            sys.exit(f"lint does not see that nothing fires in {name}_test.yml")
+        print(f"dashboards/prometheus/{name}.yml: {len(rules_of(text))} alerts, each shown firing and silent")
+    if wrong:
+        sys.exit("\n".join(wrong))
+
+
 def check_that_lint_finds():
     """A linter that finds nothing in a broken file guards nothing."""
+    service = 'job=~"$job",instance=~"$instance"'
+    sound = f"sum by (route) (rate(gateway_requests_total{{{service}}}[$__rate_interval]))"
+    if list(lint_query(sound)):
+        sys.exit(f"lint finds fault with {sound}: {list(lint_query(sound))}")
+    for broken in (f"rate(sum(gateway_requests_total{{{service}}})[5m:])", f"sum(gateway_requests_total{{{service}}})", sound.replace("rate(", "irate("),
+                   sound.replace(service, ""), sound.replace(',instance=~"$instance"', ""), sound.replace(service, service + ',code=~"500"')):
+        if not list(lint_query(broken)):
+            sys.exit(f"lint does not see what is wrong with {broken}")
     for path in DASHBOARDS:
         sound = path.read_text()
         for find, replace in [
             ('"schemaVersion": 42', '"schemaVersion": 39'), ('"allValue": ".*"', '"allValue": ".+"'), ('"noValue"', '"novalue"'),
             ('"unit"', '"units"'), ('"description"', '"remark"'), ('"timeFrom"', '"from"'), ("$__rate_interval", "1m"),
-            ('"uid": "${datasource}"', '"uid": "prometheus"'), ("ALERTS{", "OTHERS{"), ('"name": "instance"', '"name": "host"'),
+            ('"uid": "${datasource}"', '"uid": "prometheus"'), ('"multi": true', '"multi": false'), ('"links"', '"link"'), ('job=~\\"$job\\"', 'job!=\\"\\"'), ("ALERTS{", "OTHERS{"), ('"name": "instance"', '"name": "host"'),
         ]:
+            if path.name == "agent.json" and find.startswith("job="):
+                continue  # what the agent says of itself is asked whole
             broken = sound.replace(find, replace)
             if broken == sound or not list(lint(json.loads(broken))):
                 sys.exit(f"lint does not see {find} changed to {replace} in {path.name}")
@@ -216,6 +301,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.command == "lint":
         run_lint()
+        run_lint_rules()
     else:
         os.environ.setdefault("NO_PROXY", "127.0.0.1")
         import live
