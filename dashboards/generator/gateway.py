@@ -150,9 +150,31 @@ def resources(board):
                  "short", "No fan-out in this time, or not scraped", [runbook("ResourceLeak#timeout_without_cancellation")], [by_regex("open .*", color=fixed(BLUE))])
 
 
+def door(board):
+    board.row("The door, and the configuration")
+    board.series("Client connections, and the limit", (8, 7), "Open connections of clients by listener. Normal: follows the number of clients. At the limit new ones wait in the kernel's queue; full of idle "
+                 "ones, lower the keep-alive time; full of requests, look at Oldest age.",
+                 [query("A", f"sum by (listener) (gateway_client_connections{{{CHOSEN}}})", "{{listener}}"),
+                  query("B", f'sum(gateway_client_connections_limit{{{CHOSEN},listener="listen"}})', "limit of listen")], "short", NOT_SCRAPED,
+                 [runbook("GatewayClientsTurnedAway")], [by_regex("limit .*", color=fixed(RED), custom__lineStyle={"fill": "dash", "dash": [10, 10]}, custom__fillOpacity=0)])
+    turned = {"limit reached": "gateway_client_connections_limit_reached_total", "accept failed": "gateway_accept_failures_total", "head too late": "gateway_client_timeouts_total",
+              "TLS failed": "gateway_tls_handshake_failures_total", "HTTP/2 resets": "gateway_http2_resets_limit_reached_total"}
+    board.series("Clients turned away per second", (8, 7), "By why. Normal: a few late heads (idle clients among them) and failed handshakes (scanners). accept failed: out of descriptors, a page. HTTP/2 resets: "
+                 "somebody resets request after request; find the address in the log.",
+                 [query(ref, f"sum by (listener) (rate({name}{{{CHOSEN}}}{RATE}))", f"{why} {{{{listener}}}}") for ref, (why, name) in zip("ABCDE", turned.items())], "ops", NOT_SCRAPED,
+                 [runbook("GatewayAcceptFailing")])
+    board.series("Configuration and certificates", (8, 7), "1: the configuration was in order when it was read last, and its age in days. Refused certificates in the last hour: the former are in force until they "
+                 "run out. Normal: 1, and none refused. 0: mistakes, with key and line in the log.",
+                 [query("A", f"min by (instance) (gateway_config_last_reload_successful{{{CHOSEN}}})", "in order {{instance}}"),
+                  query("B", f"(time() - min by (instance) (gateway_config_last_reload_success_timestamp_seconds{{{CHOSEN}}})) / 86400", "age in days {{instance}}"),
+                  query("C", f'sum by (instance) (rate(gateway_tls_reloads_total{{{CHOSEN},result="refused"}}{RATE})) * 3600', "refused an hour {{instance}}"),
+                  query("D", f'sum by (instance) (rate(gateway_upstream_tls_reloads_total{{{UPSTREAM},result="refused"}}{RATE})) * 3600', "refused of upstreams an hour {{instance}}")],
+                 "short", NOT_SCRAPED, [runbook("GatewayConfigInvalid"), runbook("GatewayCertificateRefused")])
+
+
 def build():
     board = Board()
-    for part in (stats, place, held, users, upstreams, resources):
+    for part in (stats, place, held, users, upstreams, resources, door):
         part(board)
     return dashboard("leakwatch-gateway", "What a service with resource-ledger holds, what is held too long, and where; for the gateway also its users and its upstreams.", board,
                      [SOURCE, variable("job", "Job", "label_values(resource_ledger_opened_total, job)"),
