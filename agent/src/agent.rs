@@ -6,6 +6,7 @@
 //! alert is resolved because the agent went away.
 
 mod event_loop;
+mod parts;
 mod reader;
 mod reload;
 
@@ -31,6 +32,7 @@ use crate::state::{SetAside, StateError, Store};
 use crate::web;
 use crate::witness::Witness;
 use event_loop::EventLoop;
+use parts::Parts;
 pub(crate) use reader::{Reader, Seen};
 pub(crate) use reload::Reloader;
 pub use reload::{ReloadError, Reloaded};
@@ -140,6 +142,7 @@ impl Agent {
             judged_for_peers: Timestamp::default(),
             scrapes,
             scraper,
+            parts: Parts::new(&config),
             sources,
             targets,
             reloader: reloader.clone(),

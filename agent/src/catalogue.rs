@@ -6,6 +6,7 @@
 //! that is there.
 
 mod file;
+mod part;
 mod table;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use std::sync::{Arc, LazyLock};
 use crate::catalogue::file::File;
 use crate::labels::Labels;
 
+pub(crate) use part::Part;
 pub(crate) use table::CLOSED;
 
 /// What a series means to the agent.
@@ -71,8 +73,12 @@ pub struct LevelSpec {
     pub relative_floor: f64,
     /// Which of its series are judged: those that meet all of these.
     pub only: Arc<[Only]>,
+    /// The labels that tell the parts of a target from each other; none where the target is one program.
+    pub parts: Arc<[Arc<str>]>,
     /// Where the level is exhausted, if that is known.
     pub limit: Option<Limit>,
+    /// The same, as another job tells it.
+    pub limit_elsewhere: Option<LimitElsewhere>,
     /// Counters of load, the best first: the first that the target exposes counts, the others are not added to it.
     /// `resource_ledger_opened_total` stands for its series with `resource="request"` alone.
     pub load: Arc<[Arc<str>]>,
@@ -98,6 +104,15 @@ pub enum Limit {
     Value(f64),
 }
 
+/// A limit that another job tells of the same part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitElsewhere {
+    /// The metric family.
+    pub family: Arc<str>,
+    /// Which of its series: those that meet all of these.
+    pub only: Arc<[Only]>,
+}
+
 /// The metric families that the agent knows.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
@@ -109,6 +124,10 @@ struct Family {
     role: Role,
     /// What the on-call engineer does first; empty where the family carries no alert.
     first_action: Arc<str>,
+    /// Which of its series mean that: those that meet all of these.
+    only: Arc<[Only]>,
+    /// The labels that tell the parts of a target from each other.
+    parts: Arc<[Arc<str>]>,
 }
 
 /// What is known without configuration, as it was written down.
@@ -129,6 +148,13 @@ impl Catalogue {
             };
             for level in FILE.levels() {
                 catalogue.insert(level);
+            }
+            for (name, parts) in FILE.beginnings() {
+                let family = Family {
+                    parts,
+                    ..Family::silent(Role::StartTime)
+                };
+                catalogue.families.insert(name, family);
             }
             catalogue
         });
@@ -177,10 +203,18 @@ impl Catalogue {
     }
 
     fn insert(&mut self, level: LevelSpec) {
-        if let Some(limit) = level.limit_family() {
-            let role = Role::Limit(Arc::clone(&level.signal));
+        let limit = |only: &Arc<[Only]>| Family {
+            only: Arc::clone(only),
+            parts: Arc::clone(&level.parts),
+            ..Family::silent(Role::Limit(Arc::clone(&level.signal)))
+        };
+        if let Some(family) = level.limit_family() {
             self.families
-                .insert(Arc::clone(limit), Family::silent(role));
+                .insert(Arc::clone(family), limit(&Arc::default()));
+        }
+        if let Some(own) = &level.limit_elsewhere {
+            self.families
+                .insert(Arc::clone(&own.family), limit(&own.only));
         }
         for name in &*level.load {
             self.families
@@ -191,6 +225,8 @@ impl Catalogue {
             Arc::clone(&level.signal),
             Family {
                 first_action: Arc::clone(&level.first_action),
+                only: Arc::clone(&level.only),
+                parts: Arc::clone(&level.parts),
                 role: Role::Level(Arc::new(level)),
             },
         );
@@ -208,11 +244,24 @@ impl Catalogue {
             && labels
                 .get("resource")
                 .is_some_and(|resource| UNJUDGED_RESOURCES.contains(&resource));
-        let unwanted = match &family.role {
-            Role::Level(level) => !level.judges(labels),
-            _ => false,
-        };
-        (!unjudged && !unwanted).then(|| family.role.clone())
+        let is_wanted = meets(&family.only, labels) && family.is_of_life(labels);
+        (!unjudged && is_wanted).then(|| family.role.clone())
+    }
+
+    /// Whether a family tells of parts of the targets that expose it.
+    pub(crate) fn tells_of_parts(&self, name: &str) -> bool {
+        self.families
+            .get(name)
+            .is_some_and(|family| !family.parts.is_empty())
+    }
+
+    /// What a series is of, where its family tells of parts of the target that exposes it.
+    pub(crate) fn part(&self, name: &str, series: &Labels, target: &Labels) -> Option<Part> {
+        let family = self.families.get(name)?;
+        if family.parts.is_empty() {
+            return None;
+        }
+        Part::of(&family.parts, series, target)
     }
 
     /// Whether this family can leak, and so carry an alert.
@@ -261,10 +310,7 @@ impl Default for Catalogue {
 impl LevelSpec {
     /// Whether the series with these labels is one that is judged.
     pub fn judges(&self, labels: &Labels) -> bool {
-        self.only.iter().all(|only| {
-            let value = labels.get(&only.label).unwrap_or_default();
-            only.values.iter().any(|wanted| **wanted == *value)
-        })
+        meets(&self.only, labels)
     }
 
     fn limit_family(&self) -> Option<&Arc<str>> {
@@ -280,8 +326,22 @@ impl Family {
         Self {
             role,
             first_action: Arc::from(""),
+            only: Arc::default(),
+            parts: Arc::default(),
         }
     }
+
+    /// Whether a series can mean anything: when a part began means nothing to the whole target.
+    fn is_of_life(&self, labels: &Labels) -> bool {
+        self.role != Role::StartTime || self.parts.iter().all(|name| labels.contains(name))
+    }
+}
+
+fn meets(only: &[Only], labels: &Labels) -> bool {
+    only.iter().all(|only| {
+        let value = labels.get(&only.label).unwrap_or_default();
+        only.values.iter().any(|wanted| **wanted == *value)
+    })
 }
 
 #[cfg(test)]

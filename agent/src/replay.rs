@@ -100,7 +100,7 @@ impl Player {
         let patience = patience.max(LEAST_PATIENCE);
         Self {
             engine: Engine::playing(config, expected.watched_series, expected.interval, patience),
-            targets: Targets::new(expected.interval, patience),
+            targets: Targets::new(config.catalogue(), expected.interval, patience),
             interval: config.global.evaluation_interval,
             patience,
             due: None,
@@ -124,6 +124,11 @@ impl Player {
     /// by itself; a table that is whole from the beginning is best met at once, since `up` series name targets.
     pub fn meet(&mut self, table: &SeriesTable) {
         self.targets.meet(table);
+    }
+
+    /// The labels by which a series is known in its target.
+    pub(crate) fn labels_of(&self, name: &str, labels: &Labels) -> Labels {
+        self.targets.labels_of(name, labels).1
     }
 
     /// The target of a series that was met.

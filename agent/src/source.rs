@@ -106,7 +106,12 @@ impl Sources {
             );
             all.push(Own {
                 status: SourceStatus::new(source),
-                feed: Feed::new(config.global.scrape_interval, STALENESS, source),
+                feed: Feed::new(
+                    config.catalogue(),
+                    config.global.scrape_interval,
+                    STALENESS,
+                    source,
+                ),
                 answered: None,
                 is_prompt: true,
                 is_whole: false,

@@ -14,6 +14,7 @@ use resource_ledger::{Account, Ledger, ServiceTaskOutcome, TaskSet};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::parts::Parts;
 use crate::agent::reader::{Look, Seen};
 use crate::agent::reload::{self, ReloadError, Reloaded, Reloader};
 use crate::alert::AlertState;
@@ -87,6 +88,7 @@ pub(super) struct EventLoop {
     pub(super) scrapes: mpsc::Receiver<Scrape>,
     /// Dropping it ends the scraping.
     pub(super) scraper: Scraper,
+    pub(super) parts: Parts,
     /// The stores that are queried.
     pub(super) sources: Sources,
     pub(super) targets: TargetManager,
@@ -107,7 +109,7 @@ impl EventLoop {
         let mut beat = self.next_beat();
         loop {
             match self.next_event(&beat).await {
-                Event::Scraped(scrape) => self.scraped(&scrape),
+                Event::Scraped(scrape) => self.scraped(scrape),
                 Event::Told(news) => {
                     self.sources.take(&mut self.engine, news);
                     if beat.is_held && !self.sources.awaits(beat.at) {
@@ -178,16 +180,18 @@ impl EventLoop {
         }
     }
 
-    fn scraped(&mut self, scrape: &Scrape) {
+    fn scraped(&mut self, mut scrape: Scrape) {
         if let Err(error) = &scrape.result {
             tracing::debug!(target = %scrape.target.url, %error, "a scrape failed");
         }
-        self.engine.scraped(scrape);
+        self.parts.take(&mut self.engine, &mut scrape);
+        self.engine.scraped(&scrape);
     }
 
     fn list(&mut self, roll: &Roll) {
         let listed = self.config.share_of(&roll.targets);
         self.engine.set_scraped(&listed, clock::now());
+        self.parts.set_scraped(&listed);
         self.scraper.set_targets(&listed);
     }
 
@@ -225,6 +229,7 @@ impl EventLoop {
         self.judged = at;
         self.judged_at = clock::now();
         self.sources.before_evaluation(&mut self.engine, at);
+        self.parts.sweep(&mut self.engine, at);
         let Effects {
             save,
             notifications,
@@ -322,7 +327,8 @@ impl EventLoop {
     /// Judges nothing more; keeps everything.
     async fn end(mut self) {
         drop(self.scraper);
-        while let Ok(scrape) = self.scrapes.try_recv() {
+        while let Ok(mut scrape) = self.scrapes.try_recv() {
+            self.parts.take(&mut self.engine, &mut scrape);
             self.engine.scraped(&scrape);
         }
         self.asked.shutdown().await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{LevelSpec, Limit, Only};
+use super::{LevelSpec, Limit, LimitElsewhere, Only};
 
 /// The file.
 const TEXT: &str = include_str!("catalogue.yml");
@@ -37,7 +37,19 @@ struct Program {
     program: String,
     #[serde(default)]
     load: Vec<String>,
+    #[serde(default)]
+    parts: Vec<String>,
+    began: Option<String>,
     levels: Vec<Row>,
+}
+
+/// A limit that another job tells.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Elsewhere {
+    name: String,
+    #[serde(default)]
+    only: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -48,6 +60,7 @@ struct Row {
     #[serde(default)]
     only: BTreeMap<String, Vec<String>>,
     limit: Option<String>,
+    limit_told_elsewhere: Option<Elsewhere>,
     absolute_floor: Option<f64>,
     relative_floor: Option<f64>,
     first_action: String,
@@ -73,19 +86,36 @@ impl File {
                 .chain(usual)
                 .map(|name| Arc::from(&**name))
                 .collect();
-            program
-                .levels
-                .iter()
-                .map(move |row| row.level(Arc::clone(&program_name), Arc::clone(&load)))
+            let parts: Arc<[Arc<str>]> =
+                program.parts.iter().map(|own| Arc::from(&**own)).collect();
+            program.levels.iter().map(move |row| LevelSpec {
+                parts: Arc::clone(&parts),
+                ..row.level(Arc::clone(&program_name), Arc::clone(&load))
+            })
         })
     }
+
+    /// The families that say when a part began, each with the labels that tell a part.
+    pub(super) fn beginnings(&self) -> impl Iterator<Item = (Arc<str>, Arc<[Arc<str>]>)> {
+        self.programs.iter().filter_map(|program| {
+            let parts = program.parts.iter().map(|own| Arc::from(&**own));
+            Some((Arc::from(&**program.began.as_ref()?), parts.collect()))
+        })
+    }
+}
+
+fn only(rows: &BTreeMap<String, Vec<String>>) -> Arc<[Only]> {
+    let only = rows.iter().map(|(label, values)| Only {
+        label: Arc::from(&**label),
+        values: values.iter().map(|value| Arc::from(&**value)).collect(),
+    });
+    only.collect()
 }
 
 impl Row {
     fn level(&self, program: Arc<str>, load: Arc<[Arc<str>]>) -> LevelSpec {
         let is_bytes = self.unit == "bytes";
         let least = if is_bytes { LEAST_BYTES } else { LEAST_COUNT };
-        let only = self.only.iter();
         LevelSpec {
             signal: Arc::from(&*self.name),
             program,
@@ -93,16 +123,19 @@ impl Row {
             integer: !is_bytes,
             absolute_floor: self.absolute_floor.unwrap_or(least),
             relative_floor: self.relative_floor.unwrap_or(LEAST_SHARE),
-            only: only
-                .map(|(label, values)| Only {
-                    label: Arc::from(&**label),
-                    values: values.iter().map(|value| Arc::from(&**value)).collect(),
-                })
-                .collect(),
+            only: only(&self.only),
+            parts: Arc::default(),
             limit: self
                 .limit
                 .as_deref()
                 .map(|name| Limit::Family(Arc::from(name))),
+            limit_elsewhere: self
+                .limit_told_elsewhere
+                .as_ref()
+                .map(|own| LimitElsewhere {
+                    family: Arc::from(&*own.name),
+                    only: only(&own.only),
+                }),
             load,
             first_action: Arc::from(self.first_action.trim_end()),
         }

@@ -78,8 +78,8 @@ pub(super) const FAMILIES: &[FamilyRow] = &[
 impl FamilyRow {
     pub(super) fn family(&self) -> Family {
         Family {
-            role: self.role.clone(),
             first_action: Arc::from(self.first_action),
+            ..Family::silent(self.role.clone())
         }
     }
 }

@@ -318,6 +318,8 @@ fn an_addition_changes_nothing_that_is_there() {
         signal: Arc::from(signal),
         program: Arc::from("a test"),
         only: Arc::from([]),
+        parts: Arc::from([]),
+        limit_elsewhere: None,
         unit: Arc::from("things"),
         integer: true,
         absolute_floor: 1.0,

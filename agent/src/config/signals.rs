@@ -51,6 +51,14 @@ fn level(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> Option<LevelSpec> 
     let only = fields
         .optional("only")
         .map_or_else(|| Arc::from([]), |node| only(node, mistakes));
+    let parts = match fields.optional("parts") {
+        Some(node) => node
+            .items(mistakes)
+            .iter()
+            .filter_map(|item| label_name(item, mistakes))
+            .collect(),
+        None => Arc::default(),
+    };
     let limit = fields
         .optional("limit")
         .and_then(|node| limit(node, mistakes));
@@ -74,10 +82,21 @@ fn level(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> Option<LevelSpec> 
         absolute_floor: absolute_floor?,
         relative_floor: relative_floor?,
         only,
+        parts,
         limit,
+        limit_elsewhere: None,
         load,
         first_action,
     })
+}
+
+fn label_name(node: &Node, mistakes: &mut Mistakes) -> Option<Arc<str>> {
+    let name = node.text(mistakes)?;
+    if is_label_name(name) {
+        return Some(Arc::from(name));
+    }
+    node.reject(mistakes, format!("`{name}` is no label name"));
+    None
 }
 
 /// Labels, each with a value or a list of values.

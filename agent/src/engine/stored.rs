@@ -44,6 +44,12 @@ impl Engine {
         Some(self.list_as(target, Some(lookback)))
     }
 
+    /// Lists a part of a target that the agent scrapes, or lists it again. It is watched by the shard that scrapes, since
+    /// no other sees it.
+    pub fn list_part(&mut self, part: Arc<Target>, lookback: Duration) -> TargetIndex {
+        self.list_as(part, Some(lookback))
+    }
+
     /// Whether the agent scrapes a target with the job and instance of these labels.
     pub fn is_scraped(&self, labels: &Labels) -> bool {
         self.targets.is_scraped(labels)

@@ -12,7 +12,7 @@ use crate::alert::AlertName;
 use crate::catalogue::{Catalogue, Role};
 use crate::engine::Engine;
 use crate::history::selector::Selector;
-use crate::history::{SeriesIndex, SeriesTable, Slice};
+use crate::history::{Series, SeriesIndex, SeriesTable, Slice};
 use crate::incident::Incident;
 use crate::plot::{self, PlotError, Size};
 use crate::quantity::{count, moment};
@@ -97,8 +97,12 @@ impl Explainer {
             return None;
         }
         let target = player.target_of(index)?;
+        let known_as = Series {
+            labels: player.labels_of(&series.name, &series.labels),
+            ..series.clone()
+        };
         self.explained
-            .push(Explained::new(series.clone(), target.labels.clone()));
+            .push(Explained::new(known_as, target.labels.clone()));
         Some(self.explained.len() - 1)
     }
 

@@ -3,7 +3,8 @@
 //! The labels of a target are those of the `up` series with the same job and instance; where there is none, the usual
 //! names as far as a series has them. Where several `up` series fit, the one with the most labels is the target's. A
 //! target is taken to be listed from its first sample until it has had none for a while, and is found gone after two
-//! hours; time at which nothing at all was measured does not count.
+//! hours; time at which nothing at all was measured does not count. What an exporter tells of many parts is of as many
+//! targets.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use leak_detect::Timestamp;
 
+use crate::catalogue::Catalogue;
 use crate::discovery::{ScrapeLimits, ScrapeSettings, Target};
 use crate::engine::{Engine, SlotIndex, TargetIndex};
 use crate::history::{SeriesIndex, SeriesTable, UP, USUAL_LABELS};
@@ -26,6 +28,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(3 * 3600);
 /// The targets of a history and the places of its series in the engine.
 #[derive(Debug)]
 pub(crate) struct Targets {
+    catalogue: Catalogue,
     settings: Arc<ScrapeSettings>,
     interval: Duration,
     /// A target without samples for this long is not listed any more.
@@ -44,6 +47,8 @@ pub(crate) struct Targets {
     free: Option<Vec<u32>>,
     /// The others are somebody else's, who judges them at the same time.
     portion: Option<Portion>,
+    /// Whether they are parts of targets that the agent scrapes: of its own share, whatever their workload.
+    are_parts: bool,
     workload_by: Option<Vec<Arc<str>>>,
 }
 
@@ -98,8 +103,9 @@ impl Known {
 impl Targets {
     /// `interval`: the longest usual time between two samples of a target; `patience`: without a sample for so long it
     /// is not listed any more.
-    pub(crate) fn new(interval: Duration, patience: Duration) -> Self {
+    pub(crate) fn new(catalogue: Catalogue, interval: Duration, patience: Duration) -> Self {
         Self {
+            catalogue,
             settings: Arc::new(ScrapeSettings {
                 honor_labels: true,
                 honor_timestamps: true,
@@ -120,6 +126,7 @@ impl Targets {
             swept_at: None,
             free: None,
             portion: None,
+            are_parts: false,
             workload_by: None,
         }
     }
@@ -142,7 +149,8 @@ impl Targets {
             self.meet_up(&up.labels);
         }
         for series in new.filter_map(series) {
-            let target = self.target_of(&series.labels);
+            let (labels, _) = self.labels_of(&series.name, &series.labels);
+            let target = self.number_of(labels);
             self.places.push(Place {
                 target,
                 slot: None,
@@ -159,31 +167,42 @@ impl Targets {
         }
     }
 
-    /// The number of the target that a series with these labels is of.
-    pub(crate) fn target_of(&mut self, series: &Labels) -> u32 {
-        let labels = self.labels_of(series);
+    /// The number of the target with these labels, which is met now where it is new.
+    pub(crate) fn number_of(&mut self, labels: Labels) -> u32 {
         match self.by_labels.get(&labels) {
             Some(target) => *target,
             None => self.admit(labels),
         }
     }
 
-    fn labels_of(&self, series: &Labels) -> Labels {
+    /// The labels of a series' target, and those by which it is known in it.
+    pub(crate) fn labels_of(&self, name: &str, series: &Labels) -> (Labels, Labels) {
         let ups = self.ups.get(&identity(series));
-        ups.into_iter()
+        let target = ups
+            .into_iter()
             .flatten()
             .filter(|up| series.includes(up))
             .max_by_key(|up| up.len())
             .map_or_else(
                 || series.retain(|name| USUAL_LABELS.contains(&name)),
                 Clone::clone,
-            )
+            );
+        match self.catalogue.part(name, series, &target) {
+            Some(part) => (part.target, part.series),
+            None => (target, series.clone()),
+        }
     }
 
     fn admit(&mut self, labels: Labels) -> u32 {
         let target = Arc::new(Target {
             job: Arc::from(labels.get("job").unwrap_or_default()),
-            instance: Arc::from(labels.get("instance").unwrap_or_default()),
+            // A container has none.
+            instance: Arc::from(
+                labels
+                    .get("instance")
+                    .or(labels.get("pod"))
+                    .unwrap_or_default(),
+            ),
             labels: labels.clone(),
             discovered: labels.clone(),
             url: Arc::clone(&self.origin),
@@ -235,7 +254,12 @@ impl Targets {
             return None;
         }
         if known.presence != Presence::Listed {
-            known.index = Some(engine.list_stored(Arc::clone(&known.target), self.patience)?);
+            let (target, patience) = (Arc::clone(&known.target), self.patience);
+            known.index = Some(if self.are_parts {
+                engine.list_part(target, patience)
+            } else {
+                engine.list_stored(target, patience)?
+            });
             known.presence = Presence::Listed;
         }
         if at > known.seen_at {
@@ -256,11 +280,15 @@ impl Targets {
         let target = self.places.get(series.0 as usize)?.target;
         let index = self.see(target, at, engine)?;
         let known = self.known.get(target as usize)?;
-        let place = self.places.get_mut(series.0 as usize)?;
+        let place = self.places.get(series.0 as usize)?;
         if place.lives != known.lives {
+            let lives = known.lives;
             let own = table.get(series)?;
-            place.slot = engine.slot(index, &own.name, &own.labels);
-            place.lives = known.lives;
+            let (_, labels) = self.labels_of(&own.name, &own.labels);
+            let slot = engine.slot(index, &own.name, &labels);
+            let place = self.places.get_mut(series.0 as usize)?;
+            (place.slot, place.lives) = (slot, lives);
+            return Some((index, slot));
         }
         Some((index, place.slot))
     }
@@ -324,11 +352,24 @@ impl Targets {
 
     /// For targets that come and go for ever, read of at `origin`: numbers of forgotten ones are given out again, which
     /// ends the places of series.
-    pub(crate) fn live(interval: Duration, patience: Duration, origin: Arc<str>) -> Self {
+    pub(crate) fn live(
+        catalogue: Catalogue,
+        interval: Duration,
+        patience: Duration,
+        origin: Arc<str>,
+    ) -> Self {
         Self {
             origin,
             free: Some(Vec::new()),
-            ..Self::new(interval, patience)
+            ..Self::new(catalogue, interval, patience)
+        }
+    }
+
+    /// For parts of targets that the agent scrapes.
+    pub(crate) fn parts(catalogue: Catalogue, interval: Duration, patience: Duration) -> Self {
+        Self {
+            are_parts: true,
+            ..Self::live(catalogue, interval, patience, Arc::from(""))
         }
     }
 
@@ -339,7 +380,7 @@ impl Targets {
             let Some(index) = known.index.and_then(|index| moved.get(&index)) else {
                 continue;
             };
-            let number = self.target_of(&known.target.labels);
+            let number = self.number_of(known.target.labels.clone());
             let own = &mut self.known[number as usize];
             own.index = Some(*index);
             own.presence = Presence::Listed;

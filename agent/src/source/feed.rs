@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use leak_detect::Timestamp;
 
+use crate::catalogue::Catalogue;
 use crate::config::Source;
 use crate::engine::{Engine, SlotIndex, TargetIndex};
 use crate::history::UP;
@@ -75,11 +76,16 @@ struct Row {
 }
 
 impl Feed {
-    pub(super) fn new(interval: Duration, staleness: Duration, source: &Source) -> Self {
+    pub(super) fn new(
+        catalogue: Catalogue,
+        interval: Duration,
+        staleness: Duration,
+        source: &Source,
+    ) -> Self {
         let patience = staleness.max(interval.mul_f64(2.5));
         Self {
             source: Arc::clone(&source.name),
-            targets: Targets::live(interval, patience, Arc::clone(&source.url)),
+            targets: Targets::live(catalogue, interval, patience, Arc::clone(&source.url)),
             series: HashMap::new(),
             series_limit: source.series_limit,
             begins_after: Timestamp::default(),
@@ -204,10 +210,11 @@ impl Feed {
                 taken.dropped += 1;
                 return None;
             }
-            let own = labels.without(NAME);
+            let name = labels.get(NAME)?;
+            let (target, own) = self.targets.labels_of(name, &labels.without(NAME));
             let known = Known {
-                name: Arc::from(labels.get(NAME)?),
-                target: self.targets.target_of(&own),
+                name: Arc::from(name),
+                target: self.targets.number_of(target),
                 labels: own,
                 taken: Timestamp::default(),
                 seen: now,

@@ -71,7 +71,8 @@ impl Reading {
     fn add(&mut self, sample: &Slot) {
         let value = sample.value;
         match &sample.role {
-            Role::StartTime => self.start = Some(Timestamp::from_seconds(value)),
+            // What was started anew may still be told of as it was before.
+            Role::StartTime => self.start = self.start.max(Some(Timestamp::from_seconds(value))),
             Role::Opened => self.add_opened(sample),
             Role::Closed => self.add_closed(sample),
             // Programs say by zero or less that there is no limit.
