@@ -1,6 +1,6 @@
 //! What holds of every detector, whatever it is given: order, batches and snapshots change nothing, and garbage passes.
 
-use leak_detect::{ExactDetector, LevelDetector, LevelSettings, Lives, Timestamp, Verdict};
+use leak_detect::{ExactDetector, LevelDetector, LevelSettings, Lives, Peers, Timestamp, Verdict};
 use proptest::prelude::*;
 
 use crate::simulator::{DAYS, HEALTHY, HEALTHY_MEMORY, HOURS, LEAKING, Scrape, draw};
@@ -117,14 +117,15 @@ fn kind() -> impl Strategy<Value = &'static str> {
     prop::sample::select([&HEALTHY[..], &HEALTHY_MEMORY, &LEAKING].concat())
 }
 
-/// A workload's lives, each given when it ends; `order` turns the present ones round.
-fn play_lives(
+/// A workload's lives, each given when it ends, and its instances beside each other; `order` turns the present ones round.
+fn play_workload(
     scrapes: &[(f64, Vec<Scrape>)],
     order: usize,
     cut: Option<usize>,
-) -> (Lives, Vec<Vec<u8>>) {
+) -> (Lives, Peers, Vec<Vec<u8>>) {
     let settings = LevelSettings::count();
     let mut lives = Lives::new();
+    let mut peers = Peers::new();
     let mut present: Vec<(u32, f64, LevelDetector)> = Vec::new();
     for (index, (at, scrapes)) in scrapes.iter().enumerate() {
         let at = Timestamp::from_millis(START + (at * 1000.0) as i64);
@@ -162,8 +163,18 @@ fn play_lives(
             now.rotate_left(order % length);
             lives.judge(at, &now, &settings);
         }
+        if peers.is_due(at) {
+            let mut now: Vec<_> = present
+                .iter()
+                .filter_map(|(name, _, detector)| detector.peer(u64::from(*name)))
+                .collect();
+            let length = now.len().max(1);
+            now.rotate_left(order % length);
+            peers.judge(at, &now, &settings);
+        }
         if cut == Some(index) {
             lives = Lives::restore(&lives.snapshot()).expect("its own snapshot");
+            peers = Peers::restore(&peers.snapshot()).expect("its own snapshot");
             for (.., detector) in &mut present {
                 *detector = LevelDetector::restore(&detector.snapshot()).expect("its own snapshot");
             }
@@ -173,7 +184,7 @@ fn play_lives(
         .iter()
         .map(|(.., detector)| detector.snapshot())
         .collect();
-    (lives, snapshots)
+    (lives, peers, snapshots)
 }
 
 proptest! {
@@ -224,20 +235,22 @@ proptest! {
         }
     }
 
-    /// A workload's lives may be given in any order, and everything may be written down and read again at any scrape.
+    /// A workload's lives and instances may be given in any order, and everything may be written down and read again at any
+    /// scrape.
     #[test]
-    fn order_and_snapshots_change_nothing_of_lives(
+    fn order_and_snapshots_change_nothing_of_a_workload(
         kind in prop::sample::select(vec!["deploys", "rollouts", "restarted", "rolled out", "autoscaled", "one of eight"]),
         seed in 0_u64..50,
         order in 0_usize..20,
         cut in 0.0..1.0_f64,
     ) {
         let scrapes = scrapes(kind, seed, 2200);
-        let (lives, snapshots) = play_lives(&scrapes, 0, None);
+        let (lives, peers, snapshots) = play_workload(&scrapes, 0, None);
         let cut = Some((cut * scrapes.len() as f64) as usize);
-        let (again, same) = play_lives(&scrapes, order, cut);
+        let (again, beside, same) = play_workload(&scrapes, order, cut);
         prop_assert!(lives.snapshot() == again.snapshot());
         prop_assert!(lives.verdict(&LevelSettings::count()) == again.verdict(&LevelSettings::count()));
+        prop_assert!(peers == beside);
         prop_assert!(snapshots == same);
     }
 
