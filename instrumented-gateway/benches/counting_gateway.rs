@@ -1,16 +1,18 @@
-//! The gateway with its counting, or without: `counting_gateway with|without CONFIG`, until standard input ends.
+//! The gateway with its counting, or without: `counting_gateway with|without CONFIG`, until SIGTERM.
 //!
 //! The one difference is the ledger: one of the two counts nothing. `counting_cost.py` runs both under a simulator of a
-//! processor, and what counting costs is the difference in instructions.
+//! processor, and what counting costs is the difference in instructions. It runs on one thread: two that wake each other do
+//! so more or less often, and that is more than counting.
 
 use std::error::Error;
-use std::io::Read as _;
 use std::path::Path;
 
 use instrumented_gateway::config::Config;
 use instrumented_gateway::gateway::Gateway;
 use instrumented_gateway::telemetry::Telemetry;
 use resource_ledger::{Ledger, Settings};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "counting_gateway with|without CONFIG";
 
@@ -29,12 +31,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         ..Settings::default()
     });
     let telemetry = Telemetry::default();
-    let runtime = telemetry.tasks.runtime(config.worker_threads)?;
-    runtime.block_on(async {
+    let mut builder = Builder::new_current_thread();
+    telemetry.tasks.observe(&mut builder);
+    builder.enable_all().build()?.block_on(async {
+        let mut terminated = signal(SignalKind::terminate())?;
         let gateway = Gateway::start_with(config, telemetry, ledger).await?;
-        println!("{}", gateway.listen_addr());
-        // The runtime's own threads serve; this one has nothing to do but to wait.
-        std::io::stdin().read_to_end(&mut Vec::new())?;
+        terminated.recv().await;
         gateway.shutdown().await;
         Ok(())
     })
