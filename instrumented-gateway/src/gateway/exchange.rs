@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use resource_ledger::Owner;
+use resource_ledger::{Owner, RequestOutcome};
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
@@ -112,6 +112,12 @@ impl Engaged {
         } = self;
         record.sent = Some(StatusCode::SWITCHING_PROTOCOLS);
         let outcome = tunnel.run(cut).await;
+        match outcome {
+            RequestOutcome::TimedOut => record.reason(|| "the tunnel stood still".to_owned()),
+            RequestOutcome::Failed => record.reason(|| "the upstream broke off".to_owned()),
+            RequestOutcome::ClientGone => record.reason(|| ForwardError::ClientGone.to_string()),
+            _ => {}
+        }
         owner.end(outcome);
     }
 }

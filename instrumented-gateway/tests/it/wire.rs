@@ -4,6 +4,7 @@
 mod chains;
 mod differential;
 mod http2;
+mod mutations;
 mod peer;
 mod recorder;
 mod requests;
