@@ -468,6 +468,11 @@ def watch_rules(system, arguments):
     print(f"the agent is gone, and the alert stands: {said['annotations']['summary']}")
     system.start_agent()
     show(system, 2)
+    again = wait_for("the agent's words again", lambda: (
+        alert := system.alerts().get("ResourceLeak")) and "no agent reports" not in alert["annotations"]["summary"] and alert)
+    if again["startsAt"] != alerts["ResourceLeak"]["startsAt"]:
+        raise AssertionError(f"the alert began anew: {alerts['ResourceLeak']['startsAt']}, {again['startsAt']}")
+    print("the agent is back, and it is the same alert")
     system.end_drill(MAIN_DRILL)
     show(system, 1)
     wait_for("the end of the alert", lambda: "ResourceLeak" not in system.alerts(), 180)

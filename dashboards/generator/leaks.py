@@ -41,6 +41,8 @@ LINKS = [runbook("ResourceLeak"), to("Gateway: what it holds", "leakwatch-gatewa
 
 
 def stats(board):
+    # Of what carries an incident, where something does: a connection that was reused for long is older than the leak that holds it.
+    began = f"(leak_onset_timestamp_seconds{{{CHOSEN}}} and leak_verdict{{{CHOSEN}}} == 2)"
     add_verdict(board, (5, 4), [to("Agent: is it seeing everything", "leakwatch-agent")])
     board.stat("Runs out first in", (4, 4), "Time until the first convicted resource reaches its limit, by the fit. Normal: no leak, no forecast. Under four hours it is a page. "
                "No number: no convicted series has a known limit, which is not the same as no leak.",
@@ -50,8 +52,8 @@ def stats(board):
                "unreadable per second. Normal: no leak, no growth.",
                f'topk(1, max by (signal) (leak_growth_per_second{{{CHOSEN},signal!~".*bytes.*"}} and leak_verdict{{{CHOSEN}}} == 2) * 3600)', "short",
                "no growth: see the verdict", steps((None, BLUE)), LINKS, legend="{{signal}}", decimals=1)
-    board.stat("Leaking since", (4, 4), "The earliest onset of what is convicted. Compare it with your deployments and with what else moved (below). Normal: no leak, no onset.",
-               f"min(leak_onset_timestamp_seconds{{{CHOSEN}}} and leak_verdict{{{CHOSEN}}} == 2) * 1000", "dateTimeFromNow", "no onset: see the verdict",
+    board.stat("Leaking since", (4, 4), "The earliest onset of what carries an incident. Compare it with your deployments and with what else moved (below). Normal: no leak, no onset.",
+               f"min({began} and on (job, signal, resource) leak_incident{{{INCIDENT}}}) * 1000 or min({began}) * 1000", "dateTimeFromNow", "no onset: see the verdict",
                steps((None, BLUE)), LINKS, legend="since")
     board.stat("Instances", (3, 4), "How many instances hold what leaks. Normal: 0. All of them: the release. One: its host, its shard or its customers.",
                f"count(count by (job, instance) (leak_verdict{{{CHOSEN}}} == 2)) or on () (0 * max(leak_agent_series_watched))", "none", SILENT,

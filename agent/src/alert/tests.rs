@@ -326,3 +326,35 @@ fn of_two_incidents_with_the_same_labels_the_first_speaks() {
         .collect();
     assert_eq!(incidents, ["0123456789abcdef"]);
 }
+
+#[test]
+fn published_words_are_renewed_every_five_minutes_or_when_they_say_more() {
+    let mut alerts = Alerts::new(timing(20, 0), Vec::new());
+    let mut say = |seconds: u64, summary: &str, site: &str, held_until: Option<u64>| {
+        let wanted = Wanted {
+            annotations: [("summary", summary), ("site", site)].into_iter().collect(),
+            hold_until: held_until.map(at),
+            ..wish(AlertName::ResourceLeak, &[], true)
+        };
+        alerts.evaluate(at(seconds), vec![wanted]);
+        let words = alerts.iter().next().unwrap().published(at(seconds));
+        words.map(|words| words.get("summary").unwrap_or_default().to_owned())
+    };
+    for (seconds, summary, site, held_until, expected) in [
+        (0, "pending", "", None, None),
+        (20, "firing, held", "", Some(30), None),
+        (30, "not held any more", "", Some(30), Some("firing, held")),
+        (40, "with a place", "a.rs:1", None, Some("with a place")),
+        (330, "a figure moved", "a.rs:1", None, Some("with a place")),
+        (
+            340,
+            "five minutes on",
+            "a.rs:1",
+            None,
+            Some("five minutes on"),
+        ),
+    ] {
+        let said = say(seconds, summary, site, held_until);
+        assert_eq!(said.as_deref(), expected, "after {seconds} s");
+    }
+}
