@@ -40,8 +40,10 @@ static BUILD: LazyLock<String> = LazyLock::new(|| {
 )]
 #[command(subcommand_negates_reqs = true)]
 #[command(
-    after_help = "Exit status: 0 after a shutdown by SIGTERM or SIGINT, 64 for a mistake in the command line or \
-the configuration, 1 for any other failure. RUST_LOG sets the log's level, for example RUST_LOG=debug."
+    after_help = "SIGHUP reads the configuration again; one with a mistake is refused whole and the log says why. SIGTERM and \
+SIGINT wait for requests under way until `shutdown_timeout`, then cut them and say in the log which; a second one cuts at once.\n\n\
+Exit status: 0 after a shutdown by SIGTERM or SIGINT, whether or not it cut requests, 64 for a mistake in the command line or \
+the configuration, 1 for any other failure, a shutdown by a second signal among them. RUST_LOG sets the log's level, for example RUST_LOG=debug."
 )]
 pub struct CommandLine {
     /// What to do instead of running the gateway.

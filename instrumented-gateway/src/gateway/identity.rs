@@ -19,7 +19,7 @@ pub(super) fn identify(headers: &mut HeaderMap, peer_is_trusted: bool) -> OwnerI
     let request_id = match came {
         Some(id) => id.to_owned(),
         None => {
-            let id = format!("{:032x}", fastrand::u128(..));
+            let id = trace::hexadecimal::<32>(fastrand::u128(..));
             let value = HeaderValue::from_str(&id).expect("hexadecimal digits are a field value");
             headers.insert(REQUEST_ID, value);
             id

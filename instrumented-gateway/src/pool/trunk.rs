@@ -33,8 +33,6 @@ use crate::error::ForwardError;
 use driver::TrunkDriver;
 use executor::TrunkExecutor;
 
-/// The size of an answer's head: its fields, each with 32 bytes on top (RFC 9113, 6.5.2).
-const MOST_HEADER_BYTES: u32 = 64 * 1024;
 /// How often a connection in use without a sign of life is asked for one, and how long it may take to give it.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -96,7 +94,8 @@ pub(super) async fn start(
         .initial_stream_window_size(speech.stream_window_bytes)
         .initial_connection_window_size(speech.stream_window_bytes.saturating_mul(streams))
         .initial_max_send_streams(STREAMS_AT_FIRST)
-        .max_header_list_size(MOST_HEADER_BYTES)
+        // Beyond it the stream is broken off and nobody knows why; up to there the exchange says so.
+        .max_header_list_size(u32::try_from(2 * pool.limits.max_header_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .handshake(TokioIo::new(transport))

@@ -229,6 +229,12 @@ impl Upstream {
         })
     }
 
+    /// What HTTP/1.1's reader refuses by itself.
+    fn is_too_large(&self, fields: &HeaderMap) -> bool {
+        fields.len() > self.config.max_response_headers
+            || head_bytes(fields) > self.config.max_response_header_bytes
+    }
+
     async fn exchange(
         &self,
         mut exchange: Exchange,
@@ -262,6 +268,10 @@ impl Upstream {
             let failure = match sent {
                 Ok(Ok(mut response)) => {
                     let error = match refusal(&method, may_switch, &mut response) {
+                        Ok(()) if is_stream && self.is_too_large(response.headers()) => {
+                            self.common.meters.response_head_too_large();
+                            ForwardError::ResponseHeadTooLarge
+                        }
                         Ok(()) => return Ok((response, lease)),
                         Err(error) => error,
                     };
@@ -377,6 +387,14 @@ fn was_refused(error: &hyper::Error) -> bool {
         let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
         error.is_remote() && (refused && error.is_reset() || error.is_go_away())
     })
+}
+
+/// The size of a head as HTTP/2 counts it: each field with 32 bytes on top (RFC 9113, 6.5.2).
+fn head_bytes(fields: &HeaderMap) -> usize {
+    fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum()
 }
 
 fn http2_error(error: &hyper::Error) -> Option<&h2::Error> {

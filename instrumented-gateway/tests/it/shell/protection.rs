@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use instrumented_gateway::gateway::Running;
 use tokio::io::AsyncReadExt as _;
 
 use super::support::{comes_to, metrics, quiet, start, value};
-use crate::support::{Client, Peer, Upstream, eventually, get, now, request, response, soon};
+use crate::support::{
+    Client, Http2Upstream, Peer, Upstream, eventually, full, get, http2_to, now, request,
+    request_of, response, soon, text_of,
+};
 
 const CONFIG: &str = r#"
 limits: { max_uri_bytes: 100, max_request_body_bytes: 1KiB, body_read_timeout: 400ms, min_body_bytes_per_second: 1000 }
@@ -191,6 +195,84 @@ async fn a_client_that_sends_too_slowly_is_cut() {
     nothing_is_held(&gateway, &upstream).await;
     let limit = r#"gateway_limit_reached_total{route="/one/*",limit="request_body_time"}"#;
     comes_to(&gateway, limit, 2.0).await;
+    gateway.shutdown().await;
+}
+
+/// The same limits where requests or exchanges share a connection: the others on it notice nothing.
+#[tokio::test]
+async fn a_shared_connection_outlives_a_limit() {
+    let upstream = Http2Upstream::start(None, |request| async move {
+        let path = request.uri().path().to_owned();
+        let read = request.into_body().collect().await.is_ok();
+        let mut answer = http::Response::new(full(if read { "read" } else { "broken" }));
+        if path.ends_with("long") {
+            let long = http::HeaderValue::try_from("y".repeat(9000)).expect("a value");
+            answer.headers_mut().insert("x", long);
+        }
+        for number in 0..if path.ends_with("many") { 11 } else { 0 } {
+            answer.headers_mut().append("x", number.into());
+        }
+        answer
+    })
+    .await;
+    let config = CONFIG.replace("name: one,", "name: one, http2: prior_knowledge,");
+    let config = format!("http2: prior_knowledge\n{config}");
+    let gateway = start(&config, &[upstream.address]).await;
+    let address = gateway.listen_addr();
+    let mut sender = http2_to(address).await;
+    let mut ask = async |path: &str, content: &str| {
+        let answer = sender.send_request(request_of("POST", path, content)).await;
+        let answer = answer.expect("the connection lives");
+        (
+            answer.status().as_u16(),
+            text_of(answer).await.expect("text"),
+        )
+    };
+    let large = "x".repeat(1025);
+    let expected = [
+        ("/one/x", "x", 200, "read"),
+        (
+            "/one/x",
+            &large,
+            413,
+            "the request's content is larger than 1024 bytes\n",
+        ),
+        (
+            &format!("/one/{large}"),
+            "x",
+            414,
+            "the request target is too long\n",
+        ),
+        (
+            "/one/many",
+            "x",
+            502,
+            "the head of the upstream's answer is larger than allowed\n",
+        ),
+        (
+            "/one/long",
+            "x",
+            502,
+            "the head of the upstream's answer is larger than allowed\n",
+        ),
+        ("/large", &large, 200, "read"),
+    ];
+    for (path, content, status, text) in expected {
+        let answer = ask(path, content).await;
+        assert_eq!(answer, (status, text.to_owned()), "{path}");
+    }
+    // Of unknown length, over HTTP/1.1 to a stream.
+    let chunked = format!(
+        "POST /one/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n401\r\n{large}\r\n"
+    );
+    assert_eq!(request(address, &chunked).await.status, 413);
+    assert_eq!(ask("/one/x", "x").await.0, 200);
+    quiet(&gateway).await;
+    assert_eq!(upstream.accepted(), 1);
+    let text = metrics(&gateway).await;
+    assert_eq!(reached(&text, "/one/*", "request_body"), 2.0);
+    let heads = r#"gateway_upstream_response_head_limit_reached_total{upstream="one"}"#;
+    assert_eq!(value(&text, heads), Some(2.0));
     gateway.shutdown().await;
 }
 
