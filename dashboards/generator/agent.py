@@ -35,10 +35,9 @@ def stats(board):
 def watching(board):
     board.series("Targets that the agent can scrape", (8, 7), "1: scraped, 0: not. Normal: all at 1. A target at 0 keeps its alerts and can raise no new one.",
                  [query("A", f"max by (job, instance) (leak_agent_target_up{{{CHOSEN}}})", "{{job}} {{instance}}")], "none", SILENT, [runbook("LeakAgentTargetDown")], min=0, max=1)
-    board.series("Watched series, by verdict", (8, 7), "Normal: nearly all healthy; undecided stays high for a while after a start, while it learns. A fall of the whole stack: targets are gone.",
+    board.series("Watched series, by verdict", (8, 7), "Normal: nearly all healthy; undecided stays high for a while after a start, while it learns. A fall of all of them: targets are gone.",
                  [query("A", 'sum by (verdict) (max by (job, signal, verdict) (leak_series{job=~"$job"}))', "{{verdict}}")], "short", SILENT, [LEAKS],
-                 [by_name("leaking", color=fixed(RED)), by_name("undecided", color=fixed(GREY)), by_name("healthy", color=fixed(GREEN))],
-                 {"stacking": {"mode": "normal", "group": "A"}})
+                 [by_name("leaking", color=fixed(RED)), by_name("undecided", color=fixed(GREY)), by_name("healthy", color=fixed(GREEN))])
     board.series("Age of the last evaluation", (8, 7), "Normal: a saw below the evaluation interval. A ramp: it has stopped judging, though it answers.",
                  [query("A", "time() - leak_agent_last_evaluation_timestamp_seconds", "{{instance}} {{replica}}")], "s", SILENT, [runbook("LeakAgentEvaluationStale")])
     board.series("Notifications per minute, and what waits", (8, 7), "A firing alert is sent again every minute, so about one a minute for each is normal while something fires. Anything but ok, or a queue that "
