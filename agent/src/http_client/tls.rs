@@ -1,23 +1,16 @@
 //! TLS as the settings ask for it: whom to trust, under which name, and which certificate to show.
 //!
-//! The verification is webpki's, with two differences that make it Go's, and so Prometheus': `server_name` replaces the
-//! host's name, and a server may show the very certificate that is configured as its authority, although webpki takes
-//! no authority for a server (`openssl req -x509` makes such certificates).
+//! Servers are verified as by the gateway ([`web_config::verifier`]): as Go does, and so Prometheus.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, SupportedProtocolVersion};
+use web_config::verifier;
 
 use super::HttpError;
 use super::secret::{Secret, SecretSource, read_file};
@@ -29,7 +22,7 @@ const CERTIFICATE_BYTES: u64 = 4 << 20;
 /// The configuration of one client.
 pub(super) fn configuration(settings: &HttpSettings) -> Result<ClientConfig, HttpError> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = verifier(&settings.tls, &provider)?;
+    let verifier = verifier(&settings.tls)?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(&settings.tls))
         .map_err(|error| HttpError::Tls(error.to_string()))?
@@ -62,29 +55,12 @@ fn versions(settings: &TlsSettings) -> Vec<&'static SupportedProtocolVersion> {
     .collect()
 }
 
-fn verifier(
-    settings: &TlsSettings,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, HttpError> {
+fn verifier(settings: &TlsSettings) -> Result<Arc<dyn ServerCertVerifier>, HttpError> {
     if settings.insecure_skip_verify {
-        let schemes = provider
-            .signature_verification_algorithms
-            .supported_schemes();
-        return Ok(Arc::new(Anybody(schemes)));
+        return Ok(verifier::anybody());
     }
-    let (trusted, pinned) = match &settings.authorities {
-        None => (Trusted::System, Vec::new()),
-        Some(source) => {
-            let certificates = certificates("ca", source)?;
-            let mut roots = RootCertStore::empty();
-            for certificate in &certificates {
-                let added = roots.add(certificate.clone());
-                added.map_err(|error| broken("ca", source, &error.to_string()))?;
-            }
-            let webpki = webpki(roots).map_err(|error| broken("ca", source, &error.to_string()))?;
-            (Trusted::Configured(webpki), certificates)
-        }
-    };
+    let authorities = settings.authorities.as_ref();
+    let certificates = authorities.map(|source| certificates("ca", source));
     let name = match &settings.server_name {
         None => None,
         Some(name) => Some(
@@ -92,32 +68,9 @@ fn verifier(
                 .map_err(|_| HttpError::Tls(format!("server_name: `{name}` is not a name")))?,
         ),
     };
-    Ok(Arc::new(Verifier {
-        trusted,
-        pinned,
-        name,
-        algorithms: provider.signature_verification_algorithms,
-    }))
-}
-
-fn webpki(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
-    let provider = Arc::new(ring::default_provider());
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()
-}
-
-/// Whoever the system trusts, read once and when the first server shows a certificate: most agents never meet one.
-fn system() -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
-    static SYSTEM: OnceLock<Option<Arc<WebPkiServerVerifier>>> = OnceLock::new();
-    let read = || {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        webpki(roots).ok()
-    };
-    SYSTEM.get_or_init(read).clone().ok_or_else(|| {
-        rustls::Error::General(
-            "the system trusts nobody: install ca-certificates, or set tls_config.ca_file"
-                .to_owned(),
-        )
+    verifier::of(certificates.transpose()?, name).map_err(|error| match authorities {
+        Some(source) => broken("ca", source, &error),
+        None => HttpError::Tls(error),
     })
 }
 
@@ -171,13 +124,6 @@ fn broken(key: &'static str, source: &SecretSource, reason: &str) -> HttpError {
     }
 }
 
-/// Whose signature counts.
-#[derive(Debug)]
-enum Trusted {
-    System,
-    Configured(Arc<WebPkiServerVerifier>),
-}
-
 /// Looks one host up, whatever it is asked for: the URL has the name that the server's certificate must carry.
 #[derive(Debug)]
 pub(super) struct Lookup(String);
@@ -197,106 +143,5 @@ impl Resolve for Lookup {
             let found = tokio::net::lookup_host((host, 0)).await?;
             Ok(Box::new(found) as Addrs)
         })
-    }
-}
-
-/// webpki, under the configured name, and with a server that shows its own authority.
-#[derive(Debug)]
-struct Verifier {
-    trusted: Trusted,
-    algorithms: WebPkiSupportedAlgorithms,
-    /// The configured authorities.
-    pinned: Vec<CertificateDer<'static>>,
-    /// Instead of the host's.
-    name: Option<ServerName<'static>>,
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let name = self.name.as_ref().unwrap_or(server_name);
-        let webpki = match &self.trusted {
-            Trusted::System => system()?,
-            Trusted::Configured(webpki) => Arc::clone(webpki),
-        };
-        let verified =
-            webpki.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
-        match verified {
-            // webpki looks at the time before it looks at what a certificate is for.
-            Err(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(error)))
-                if error.to_string() == "CaUsedAsEndEntity" && self.pinned.contains(end_entity) =>
-            {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-/// `insecure_skip_verify`: whoever answers. A signature would prove nothing, and old certificates cannot even be read.
-#[derive(Debug)]
-struct Anybody(Vec<SignatureScheme>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
     }
 }

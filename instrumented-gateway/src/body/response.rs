@@ -14,6 +14,10 @@ use crate::fields;
 use crate::tunnel::Tunnel;
 use crate::upstream::UpstreamBody;
 
+/// Content that is all there goes out in pieces: over HTTP/2 each that is taken is progress, and no more than a few are
+/// held for a client that takes none.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// What the server sends. It holds the request's [`Owner`] from the moment the handler returns: the request ends when the
 /// server has taken the last frame, or dropped the body.
 #[derive(Debug)]
@@ -106,6 +110,14 @@ impl GatewayBody {
     }
 }
 
+/// Takes the next piece off the front.
+fn next_piece(bytes: &mut Option<Bytes>) -> Option<Bytes> {
+    match bytes {
+        Some(more) if more.len() > PIECE_BYTES => Some(more.split_to(PIECE_BYTES)),
+        _ => bytes.take(),
+    }
+}
+
 impl Drop for GatewayBody {
     fn drop(&mut self) {
         // Cut because nothing moved any more: the client did not leave.
@@ -125,7 +137,7 @@ impl Body for GatewayBody {
     ) -> Poll<Option<Result<Frame<Bytes>, ForwardError>>> {
         let mut frame = match &mut self.content {
             Content::Switched(_) => None,
-            Content::Bytes(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Content::Bytes(bytes) => next_piece(bytes).map(|piece| Ok(Frame::data(piece))),
             Content::Upstream(body) => ready!(Pin::new(body).poll_frame(context)),
         };
         if let Some(Ok(frame)) = &mut frame

@@ -126,8 +126,11 @@ pub(super) async fn start(
     } else {
         pool.share(&trunk);
     }
-    // Nobody else could open one before, and the maximum is at least one.
-    first.ok_or(ForwardError::Draining)
+    first.ok_or_else(|| {
+        // Nobody else could open one before, so it has ended already.
+        trunk.retire(ConnectionOutcome::Error);
+        ForwardError::Connect(std::io::ErrorKind::ConnectionAborted.into())
+    })
 }
 
 impl Trunk {

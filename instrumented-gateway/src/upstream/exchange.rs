@@ -340,27 +340,35 @@ fn address(
 ) -> Result<(), ForwardError> {
     let left = deadline.saturating_duration_since(clock::now());
     let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-    let mut target = uri::Parts::default();
-    target.path_and_query = request.uri().path_and_query().cloned();
     let fields = request.headers_mut();
     fields.insert(REQUEST_DEADLINE, HeaderValue::from(left));
-    match lease.http2_scheme() {
-        None => {
-            fields.insert(HOST, host);
+    let Some(scheme) = lease.http2_scheme() else {
+        fields.insert(HOST, host);
+        if request.version() == Version::HTTP_2 {
+            // Sent over HTTP/2 before, and refused.
             *request.version_mut() = Version::HTTP_11;
+            *request.uri_mut() = target_of(request.uri(), None)?;
         }
-        Some(scheme) => {
-            // RFC 9113, 8.2.2 and 8.3.1: framing is the protocol's, and `:authority` stands for Host.
-            fields.remove(HOST);
-            fields.remove(TRANSFER_ENCODING);
-            target.scheme = Some(scheme);
-            let authority = uri::Authority::try_from(host.as_bytes());
-            target.authority = Some(authority.map_err(|_| ForwardError::Target)?);
-            *request.version_mut() = Version::HTTP_2;
-        }
-    }
-    *request.uri_mut() = Uri::from_parts(target).map_err(|_| ForwardError::Target)?;
+        return Ok(());
+    };
+    // RFC 9113, 8.2.2 and 8.3.1: framing is the protocol's, and `:authority` stands for Host.
+    fields.remove(HOST);
+    fields.remove(TRANSFER_ENCODING);
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = target_of(request.uri(), Some((scheme, host)))?;
     Ok(())
+}
+
+/// The same path and query, in origin form or for an endpoint.
+fn target_of(uri: &Uri, endpoint: Option<(uri::Scheme, HeaderValue)>) -> Result<Uri, ForwardError> {
+    let mut parts = uri::Parts::default();
+    parts.path_and_query = uri.path_and_query().cloned();
+    if let Some((scheme, host)) = endpoint {
+        parts.scheme = Some(scheme);
+        let authority = uri::Authority::try_from(host.as_bytes());
+        parts.authority = Some(authority.map_err(|_| ForwardError::Target)?);
+    }
+    Uri::from_parts(parts).map_err(|_| ForwardError::Target)
 }
 
 /// RFC 9110, 9.2.2.
@@ -376,6 +384,7 @@ fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     let mut copy = Request::new(request.body().spare()?);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
+    *copy.version_mut() = request.version();
     copy.headers_mut().clone_from(request.headers());
     Some(copy)
 }

@@ -4,16 +4,16 @@
 //! is left unverified unless `insecure_skip_verify` says so.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use checked_yaml::{Mistakes, Node};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, ring};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::ClientConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::settings::text;
 use crate::tls::Section;
+use crate::verifier;
 use crate::watched::Watched;
 
 /// How TLS is spoken to a server.
@@ -37,7 +37,10 @@ pub(crate) fn read(
     let skips = skips.and_then(|node| node.boolean(section.mistakes)) == Some(true);
     let authorities = section.pem("ca", "ca_file", false);
     let has_own = authorities.is_some();
-    let roots = authorities.and_then(|pem| section.authorities(&pem));
+    let authorities = authorities.and_then(|pem| {
+        let certificates = section.certificates(&pem)?;
+        Some((pem, certificates))
+    });
     let name = name(&mut section);
     let identity = identity(&mut section);
     let versions = section.versions();
@@ -45,32 +48,24 @@ pub(crate) fn read(
         fields, mistakes, ..
     } = section;
     fields.finish(mistakes);
-    let roots = match (has_own, roots) {
-        (true, None) => return None,
-        (_, Some(roots)) => roots,
-        (false, None) if skips => RootCertStore::empty(),
-        (false, None) => system_roots(),
+    let verifier = match authorities {
+        _ if skips => verifier::anybody(),
+        Some((pem, certificates)) => verifier::of(Some(certificates), None)
+            .map_err(|error| pem.reject(mistakes, format!("is no authority's: {error}")))
+            .ok()?,
+        None if has_own => return None,
+        None => verifier::system()
+            .map_err(|error| error.to_string())
+            .and_then(|_| verifier::of(None, None))
+            .map_err(|error| node.reject(mistakes, error))
+            .ok()?,
     };
-    if roots.is_empty() && !skips {
-        node.reject(
-            mistakes,
-            "nobody is trusted: install ca-certificates, or name authorities in `ca_file`",
-        );
-        return None;
-    }
-    let provider = Arc::new(ring::default_provider());
-    let algorithms = provider.signature_verification_algorithms;
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&versions?)
         .map_err(|error| node.reject(mistakes, error.to_string()))
-        .ok()?;
-    let builder = if skips {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(algorithms)))
-    } else {
-        builder.with_root_certificates(roots)
-    };
+        .ok()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
     let mut config = match identity? {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => builder
@@ -124,55 +119,5 @@ fn identity(section: &mut Section<'_, '_>) -> Option<Option<Identity>> {
                 .add(place, format!("`{has}` needs `{lacks}`"));
             None
         }
-    }
-}
-
-/// Whom the system trusts, read once.
-fn system_roots() -> RootCertStore {
-    static SYSTEM: OnceLock<RootCertStore> = OnceLock::new();
-    let read = || {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        roots
-    };
-    SYSTEM.get_or_init(read).clone()
-}
-
-/// Takes any server for the one that was asked for, as long as it has the key of its certificate.
-#[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
     }
 }

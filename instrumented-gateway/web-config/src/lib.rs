@@ -15,6 +15,7 @@
 //! - [`kept`]: TLS of a section in another file, read again when its certificates change
 //! - `client`: whom a client trusts, and whom it shows itself as
 //! - `tls`: whom the listener shows itself as, and whom it asks for a certificate
+//! - [`verifier`]: whether a server is the one that was asked for
 //! - `users`: names and passwords
 //! - `watched`: files, and whether they have changed
 
@@ -25,6 +26,7 @@ pub mod protection;
 pub mod settings;
 mod tls;
 mod users;
+pub mod verifier;
 mod watched;
 
 pub use connection::{AcceptError, Connection};

@@ -127,6 +127,13 @@ pub(crate) struct Section<'a, 'b> {
     pub(crate) mistakes: &'b mut Mistakes,
 }
 
+impl Pem<'_> {
+    /// Says what is wrong with it.
+    pub(crate) fn reject(&self, mistakes: &mut Mistakes, message: String) {
+        self.node.reject(mistakes, message);
+    }
+}
+
 impl<'a, 'b> Section<'a, 'b> {
     pub(crate) fn begin(
         node: &'a Node,
@@ -206,7 +213,7 @@ impl<'a, 'b> Section<'a, 'b> {
         .ok()
     }
 
-    pub(crate) fn authorities(&mut self, pem: &Pem<'_>) -> Option<RootCertStore> {
+    fn authorities(&mut self, pem: &Pem<'_>) -> Option<RootCertStore> {
         let mut roots = RootCertStore::empty();
         for certificate in self.certificates(pem)? {
             if let Err(error) = roots.add(certificate) {

@@ -165,6 +165,41 @@ async fn a_certificate_of_the_client_is_demanded_where_the_section_says_so() {
     gateway.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_reload_puts_another_section_in_force_and_cannot_take_it_away() {
+    let upstream = Upstream::hanging().await;
+    let certificates = Certificates::new();
+    let plain = format!("{TLS}{ROUTES}");
+    let gateway = start(&certificates, &plain, &[upstream.address]).await;
+    let load = |config: &str| {
+        let path = certificates.folder().join("gateway.yml");
+        std::fs::write(&path, text(config, &[upstream.address])).expect("written");
+        Config::load(&path).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let demanding = plain.replace("key.pem", "key.pem, client_auth_type: RequireAnyClientCert");
+    gateway
+        .replace(load(&demanding))
+        .expect("nothing fixed has changed");
+    let without = certificates.client(&["http/1.1"]);
+    let mut stream = shake(gateway.listen_addr(), &without)
+        .await
+        .expect("told later");
+    stream.read_u8().await.expect_err("it is told now");
+    gateway
+        .replace(load(&plain))
+        .expect("nothing fixed has changed");
+    shake(gateway.listen_addr(), &without)
+        .await
+        .expect("as before");
+    certificates.issue("elsewhere");
+    shake(gateway.listen_addr(), &without)
+        .await
+        .expect_err("files are looked at as before");
+    let error = gateway.replace(load(ROUTES)).expect_err("a restart");
+    assert!(format!("{error:?}").contains("\"tls\""), "{error:?}");
+    gateway.shutdown().await;
+}
+
 #[test]
 fn mistakes_are_told_with_key_and_line() {
     let told = |rest: &str| {

@@ -124,6 +124,24 @@ async fn both_agree_on_a_protocol_and_the_name_is_verified() {
 }
 
 #[tokio::test]
+async fn a_server_may_show_the_very_certificate_that_is_its_authority() {
+    let stand = Stand::new();
+    // As `openssl req -x509` makes them.
+    let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let own = parameters.self_signed(&key).unwrap();
+    stand.write("key.pem", &key.serialize_pem());
+    stand.write("cert.pem", &own.pem());
+    let server = stand.server(SERVER).unwrap();
+    let client = stand.client("{ ca_file: cert.pem }").unwrap();
+    assert_eq!(shake(&server, &client, "localhost").await.unwrap(), "h2");
+    shake(&server, &client, "elsewhere").await.unwrap_err();
+    let other = stand.client(CLIENT).unwrap();
+    shake(&server, &other, "localhost").await.unwrap_err();
+}
+
+#[tokio::test]
 async fn a_client_shows_its_certificate_where_it_is_demanded() {
     let stand = Stand::new();
     let demanding = "{ cert_file: cert.pem, key_file: key.pem, client_ca_file: ca.pem, client_auth_type: RequireAndVerifyClientCert }";
