@@ -1,6 +1,8 @@
 //! The access log, as whoever reads the process' standard output sees it.
 
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
@@ -45,7 +47,19 @@ fn lines(process: Process, file: &File) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_is_one_line() {
     let one = Upstream::answering(|_| response(200, "[1]")).await;
-    let hanging = Upstream::hanging().await;
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let hanging = Upstream::start({
+        let under_way = Arc::clone(&under_way);
+        move |mut peer| {
+            let under_way = Arc::clone(&under_way);
+            async move {
+                while peer.request().await.is_some() {
+                    under_way.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        }
+    })
+    .await;
     let (process, file) = start(CONFIG, &[&one, &hanging]);
     let address = process.listen;
     let asked = "POST /one/x?secret=7 HTTP/1.1\r\nhost: a\r\nx-request-id: mine\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
@@ -54,7 +68,8 @@ async fn each_request_is_one_line() {
     assert_eq!(get(address, "/gone").await.status, 502);
     assert_eq!(get(address, "/both").await.status, 200);
     let leaving = Client::asking(address, "/hanging").await;
-    eventually("it is under way", || hanging.accepted() == 1).await;
+    // Not as soon as it is connected: the gateway may not know that yet.
+    eventually("it is under way", || under_way.load(Ordering::SeqCst) == 1).await;
     drop(leaving);
     eventually("its connection is closed", || hanging.closed() == 1).await;
     assert_eq!(request(address, "what?\r\n\r\n").await.status, 400);
