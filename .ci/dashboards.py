@@ -14,7 +14,6 @@ import os
 import pathlib
 import re
 import socket
-import subprocess
 import sys
 import time
 import urllib.error

@@ -158,11 +158,16 @@ def door(board):
                   query("B", f'sum(gateway_client_connections_limit{{{CHOSEN},listener="listen"}})', "limit of listen")], "short", NOT_SCRAPED,
                  [runbook("GatewayClientsTurnedAway")], [by_regex("limit .*", color=fixed(RED), custom__lineStyle={"fill": "dash", "dash": [10, 10]}, custom__fillOpacity=0)])
     turned = {"limit reached": "gateway_client_connections_limit_reached_total", "accept failed": "gateway_accept_failures_total", "head too late": "gateway_client_timeouts_total",
-              "TLS failed": "gateway_tls_handshake_failures_total", "HTTP/2 resets": "gateway_http2_resets_limit_reached_total"}
-    board.series("Clients turned away per second", (8, 7), "By why. Normal: a few late heads (idle clients among them) and failed handshakes (scanners). accept failed: out of descriptors, a page. HTTP/2 resets: "
+              "TLS failed": "gateway_tls_handshake_failures_total", "HTTP/2 resets": "gateway_http2_resets_limit_reached_total", "shed": "gateway_client_connections_shed_total"}
+    board.series("Clients turned away per second", (8, 7), "By why. Normal: a few late heads (idle clients among them) and failed handshakes (scanners). accept failed and shed: out of descriptors, a page. HTTP/2 resets: "
                  "somebody resets request after request; find the address in the log.",
-                 [query(ref, f"sum by (listener) (rate({name}{{{CHOSEN}}}{RATE}))", f"{why} {{{{listener}}}}") for ref, (why, name) in zip("ABCDE", turned.items())], "ops", NOT_SCRAPED,
+                 [query(ref, f"sum by (listener) (rate({name}{{{CHOSEN}}}{RATE}))", f"{why} {{{{listener}}}}") for ref, (why, name) in zip("ABCDEF", turned.items())], "ops", NOT_SCRAPED,
                  [runbook("GatewayAcceptFailing")])
+    board.series("Limits reached per second", (8, 7), "Requests refused or cut by a limit of the listener or of their route, and answers of upstreams with too large a head. Normal: 0. in_flight and pending: "
+                 "more at once than allowed, look at the duration first. request_head, uri, request_body: who sends that? request_body_time: clients that upload too slowly.",
+                 [query("A", f"sum by (limit, route) (rate(gateway_limit_reached_total{{{ROUTE}}}{RATE}))", "{{limit}} {{route}}"),
+                  query("B", f"sum by (upstream) (rate(gateway_upstream_response_head_limit_reached_total{{{UPSTREAM}}}{RATE}))", "response head {{upstream}}")], "reqps", NOT_SCRAPED,
+                 [runbook("GatewayRefusing")])
     board.series("Configuration and certificates", (8, 7), "1: the configuration was in order when it was read last, and its age in days. Refused certificates in the last hour: the former are in force until they "
                  "run out. Normal: 1, and none refused. 0: mistakes, with key and line in the log.",
                  [query("A", f"min by (instance) (gateway_config_last_reload_successful{{{CHOSEN}}})", "in order {{instance}}"),

@@ -128,7 +128,9 @@ def moved(board):
              "processor": f"sum(rate(process_cpu_seconds_total{{{service}}}{rate}))",
              "upstream duration, 99 %": f'histogram_quantile(0.99, sum by (le) (rate(gateway_upstream_request_duration_seconds_bucket{{{service},upstream=~"$upstream"}}{rate})))',
              "connections to upstreams": f'sum(gateway_pool_connections{{{service},upstream=~"$upstream"}})'}
-    targets = [query(ref, f"({expr}) / scalar(avg_over_time(({expr})[$__range:1m] @ end())) >= 0", name) for ref, (name, expr) in zip("ABCDEF", lines.items())]
+    # The range ends in the future, and a level would be drawn there for as long as Prometheus looks back.
+    past = f"and on () (max(timestamp(up{{{service}}})) > time() - 30)"
+    targets = [query(ref, f"({expr}) / scalar(avg_over_time(({expr})[$__range:1m] @ end())) >= 0 {past}", name) for ref, (name, expr) in zip("ABCDEF", lines.items())]
     board.row("What else moved at the onset")
     board.series("Against the mean of this range", (12, 8), "Each line divided by its own mean: 1 is usual. Compare with the blue annotation of the onset. Load up with the leak: it may be load, read "
                  "the evidence. Duration up first: the upstream began it. Nothing moved: look at the release (grey annotations are restarts).",
