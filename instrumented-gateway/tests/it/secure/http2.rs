@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 
 use crate::shell::support::{comes_to, metrics, quiet, start, sum, value};
 use crate::support::{
-    Upstream, eventually, full, get, get_of, http2, http2_to, now, request_of, response, soon,
-    spawn, text_of,
+    Upstream, eventually, field, full, get, get_of, http2, http2_to, now, request_of, response,
+    soon, spawn, text_of,
 };
 
 const CONFIG: &str = "
@@ -134,6 +134,46 @@ async fn an_answer_that_stands_still_is_cut_by_itself() {
     sibling.abort();
     quiet(&gateway).await;
     drop((answer, sender));
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn uploads_that_nobody_reads_do_not_stall_their_siblings() {
+    let upstream = Upstream::start(|mut peer| async move {
+        while let Some(head) = peer.head().await {
+            if head.contains("/unread") {
+                std::future::pending::<()>().await;
+            }
+            let length = field(&head, "content-length").and_then(|length| length.parse().ok());
+            peer.content(length.unwrap_or(0)).await;
+            let _ = peer.send(&response(200, "read")).await;
+        }
+    })
+    .await;
+    let gateway = start(CONFIG, &[upstream.address]).await;
+    let sender = http2_to(gateway.listen_addr()).await;
+    // More than the kernel takes on the way.
+    let large = "u".repeat(12_000_000);
+    let upload = |path: &str, length: usize| {
+        let mut sender = sender.clone();
+        let request = request_of("POST", path, &large[..length]);
+        spawn(async move { sender.send_request(request).await })
+    };
+    let unread: Vec<_> = (0..3).map(|_| upload("/unread", large.len())).collect();
+    comes_to(&gateway, IN_USE, 3.0).await;
+    for _ in 0..3 {
+        let answer = soon("an answer", upload("/read", 300_000))
+            .await
+            .expect("no panic");
+        let answer = answer.expect("an answer");
+        assert_eq!(text_of(answer).await.expect("text"), "read");
+    }
+    for upload in unread {
+        assert!(!upload.is_finished());
+        upload.abort();
+    }
+    quiet(&gateway).await;
+    drop(sender);
     gateway.shutdown().await;
 }
 
