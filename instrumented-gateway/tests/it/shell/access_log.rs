@@ -1,6 +1,6 @@
 //! The access log, as whoever reads the process' standard output sees it.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -190,4 +190,28 @@ async fn a_reload_switches_it() {
         line.contains(" upstream=one attempts=1 request_id="),
         "{line}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_read_it_does_not_keep_the_gateway() {
+    // More lines than the kernel's pipe holds.
+    const REQUESTS: usize = 1000;
+    let one = Upstream::answering(|_| response(200, "[1]")).await;
+    let file = file(&text(CONFIG, &[one.address, one.address]));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_instrumented-gateway"));
+    command
+        .arg("--config")
+        .arg(&file.path)
+        .stdout(Stdio::piped());
+    let process = Process::start(&mut command);
+    let mut client = Client::connect(process.listen).await;
+    for _ in 0..REQUESTS {
+        client.get("/one/x").await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+    drop(client);
+    process.signal("TERM");
+    let (status, log) = process.end();
+    assert_eq!(status, Some(0), "{log}");
+    assert!(log.contains("gateway stopped"), "{log}");
 }
