@@ -47,7 +47,7 @@ def haproxy(place, port, backend):
     configuration = place.write("haproxy.cfg", f"""
 global
   nbthread 1
-  maxconn 20000
+  maxconn 4000
 defaults
   mode http
   timeout connect 5s
@@ -136,6 +136,8 @@ def main():
         port = stand.free_port()
         process, aggregates = start(place, port, backend)
         proxies[name] = (port, process, aggregates)
+    # First of all: memory that a load has left behind would be taken for nothing.
+    idle = {name: idle_kibibytes(port, process) for name, (port, process, _) in proxies.items()}
     paths = ["/100", "/10k", "/1m", "/home"]
     measured = {}
     for turn in range(arguments.rounds):
@@ -144,7 +146,6 @@ def main():
             for name in names[turn % len(names):] + names[:turn % len(names)]:
                 port, process, _ = proxies[name]
                 measured.setdefault((path, name), []).append(measure(port, process, path, arguments.seconds))
-    idle = {name: idle_kibibytes(port, process) for name, (port, process, _) in proxies.items()}
     report(paths, list(proxies), measured, idle, arguments)
 
 
