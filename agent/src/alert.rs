@@ -96,9 +96,9 @@ pub struct Alert {
     /// Not to be sent for the first time before this: somebody is being asked where it leaks.
     #[serde(skip)]
     hold_until: Option<Timestamp>,
-    /// The annotations as they are published, and since when.
+    /// The annotations as they are published, and since when. Not stored: after a restart they are published anew.
     #[serde(skip)]
-    published: Option<(Timestamp, Labels)>,
+    pub(crate) published: Option<(Timestamp, Labels)>,
 }
 
 /// An alert that its incident wants, at one evaluation. One that is not wanted at all is resolved at once.

@@ -39,10 +39,11 @@ fn file(directory: &TempDir) -> PathBuf {
     directory.path().join(FILE_NAME)
 }
 
-/// What a store can give back of a state: when an alert was sent is not stored.
+/// What a store can give back of a state: when an alert was sent is not stored, nor the words as they were published.
 fn stored(mut saved: Saved) -> Saved {
     for alert in &mut saved.alerts {
         alert.last_sent_at = None;
+        alert.published = None;
     }
     for target in saved
         .detectors
