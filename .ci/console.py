@@ -20,7 +20,8 @@ import tempfile
 import threading
 
 sys.dont_write_bytecode = True  # leaves nothing beside the scripts
-from dashboards import Load, ROOT, Upstream, fetch, free_ports, wait_for
+from dashboards import ROOT, fetch, free_ports, wait_for
+from live import Load, Upstream
 
 LEAKED = 2000
 STILL_ENDING = 100  # more than the calls that are under way at a time
@@ -116,7 +117,7 @@ routes:
     try:
         wait_for("the gateway", lambda: fetch(f"http://{metrics}/ready") or True)
         fetch(f"http://{admin}/drill/detached-tasks", "POST")
-        load = Load(listen, rate=150)
+        load = Load([listen], rate=150)
 
         # The gateway's own registry says how many tasks live, and which line spawned the leaked ones. What the ledger holds
         # under load is more: tasks among it that will still end.

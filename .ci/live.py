@@ -96,24 +96,36 @@ class Load:
 
     def __init__(self, addresses, rate=24):
         self.addresses, self.rate, self.stopped = addresses, rate, threading.Event()
-        self.room = threading.Semaphore(MOST_OUTSTANDING)
+        self.under_way, self.room = 0, threading.Semaphore(MOST_OUTSTANDING)
+        self.lock = threading.Lock()
         threading.Thread(target=self.run, daemon=True).start()
 
     def run(self):
         number = 0
+        each = len(self.addresses)
         due = time.monotonic()
         while not self.stopped.is_set():
             due += 1 / self.rate
             self.stopped.wait(max(0.0, due - time.monotonic()))
             if self.room.acquire(blocking=False):
                 number += 1
-                path = ("/home/{}", "/content/{}", "/home/{}", "/content/large/{}")[number // REPLICAS % 4].format(number)
-                threading.Thread(target=self.ask, args=(self.addresses[number % REPLICAS], path), daemon=True).start()
+                path = ("/home/{}", "/content/{}", "/home/{}", "/content/large/{}")[number // each % 4].format(number)
+                threading.Thread(target=self.ask, args=(self.addresses[number % each], path), daemon=True).start()
+
+    def outstanding(self):
+        with self.lock:
+            return self.under_way
 
     def ask(self, address, path):
+        self.count(1)
         with contextlib.suppress(OSError):
             fetch(f"http://{address}{path}")
+        self.count(-1)
         self.room.release()
+
+    def count(self, by):
+        with self.lock:
+            self.under_way += by
 
 
 class System:
