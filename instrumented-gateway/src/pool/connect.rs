@@ -89,7 +89,7 @@ async fn establish(
     let shaken = shaking.as_mut().await;
     given_up.decided();
     pool.common.meters.certificates_read_again(tls.renewals());
-    Ok((Transport::Tls(Box::new(shaken?)), handle))
+    Ok((shaken?, handle))
 }
 
 /// Says how a connection ended that was given up in its handshake.

@@ -9,8 +9,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsStream};
 
 /// How long the handshake may take, from the first byte that is waited for.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,13 +18,13 @@ const HANDSHAKE_RECORD: u8 = 0x16;
 /// What a client hears that speaks HTTP where TLS is spoken; Go's servers say the same.
 const PLAIN_ANSWER: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\nThis port speaks HTTPS, and the request was plain HTTP.\n";
 
-/// A client's connection.
+/// A connection over `S`: of a client that was let in, or to a server.
 #[derive(Debug)]
-pub enum Connection {
+pub enum Connection<S = TcpStream> {
     /// Without TLS.
-    Plain(TcpStream),
+    Plain(S),
     /// With TLS, after the handshake.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<S>>),
 }
 
 /// Why a connection is not served.
@@ -42,7 +41,7 @@ pub enum AcceptError {
     Handshake(#[source] io::Error),
 }
 
-impl Connection {
+impl<S> Connection<S> {
     /// The protocol that the handshake agreed on, if it agreed on one (RFC 7301).
     pub fn protocol(&self) -> Option<&[u8]> {
         match self {
@@ -51,6 +50,12 @@ impl Connection {
         }
     }
 
+    pub(crate) fn tls(stream: impl Into<TlsStream<S>>) -> Self {
+        Self::Tls(Box::new(stream.into()))
+    }
+}
+
+impl Connection {
     pub(crate) async fn accept(
         stream: TcpStream,
         tls: Option<Arc<ServerConfig>>,
@@ -76,11 +81,12 @@ async fn handshake(
         return Err(AcceptError::NotTls);
     }
     let accepted = TlsAcceptor::from(tls).accept(stream).await;
-    let stream = accepted.map_err(AcceptError::Handshake)?;
-    Ok(Connection::Tls(Box::new(stream)))
+    accepted
+        .map(Connection::tls)
+        .map_err(AcceptError::Handshake)
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -93,7 +99,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

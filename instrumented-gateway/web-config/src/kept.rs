@@ -15,8 +15,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-pub use tokio_rustls::client::TlsStream;
-
 use crate::client::{self, Client};
 use crate::connection::{AcceptError, Connection};
 use crate::tls;
@@ -139,7 +137,7 @@ impl ClientTls {
         host: &str,
         stream: S,
         protocols: Option<&[&str]>,
-    ) -> io::Result<TlsStream<S>>
+    ) -> io::Result<Connection<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -152,7 +150,8 @@ impl ClientTls {
             None => ServerName::try_from(host.to_owned())
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?,
         };
-        TlsConnector::from(config).connect(name, stream).await
+        let shaken = TlsConnector::from(config).connect(name, stream).await;
+        shaken.map(Connection::tls)
     }
 
     /// Reads the certificates again, whether they look changed or not; `false` where they cannot be used.

@@ -30,6 +30,6 @@ pub mod verifier;
 mod watched;
 
 pub use connection::{AcceptError, Connection};
-pub use kept::{ClientTls, Renewals, ServerTls, TlsStream};
+pub use kept::{ClientTls, Renewals, ServerTls};
 pub use protection::{Protection, Unauthorized};
 pub use settings::WebConfigError;

@@ -71,7 +71,7 @@ async fn http2_is_not_offered_where_it_is_off() {
     let stream = shake(gateway.listen_addr(), &both)
         .await
         .expect("a handshake");
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert_eq!(stream.protocol(), Some(&b"http/1.1"[..]));
     let only = certificates.client(&["h2"]);
     shake(gateway.listen_addr(), &only)
         .await

@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use web_config::{ClientTls, Connection, ServerTls, TlsStream};
+use web_config::{ClientTls, Connection, ServerTls};
 
 use super::spawn;
 
@@ -95,10 +95,7 @@ fn section_of<T>(text: &str, read: impl FnOnce(&Node, &mut Mistakes) -> Option<T
 }
 
 /// A TLS connection to the gateway as to `localhost`.
-pub(crate) async fn shake(
-    gateway: SocketAddr,
-    tls: &ClientTls,
-) -> std::io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn shake(gateway: SocketAddr, tls: &ClientTls) -> std::io::Result<Connection> {
     let stream = TcpStream::connect(gateway).await.expect("the gateway");
     tls.connect("localhost", stream, None).await
 }
