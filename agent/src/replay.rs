@@ -32,19 +32,12 @@ pub use run::{Outcome, ReplayError, run};
 pub(crate) use targets::Targets;
 pub use verdicts::VerdictLine;
 
-/// A value stands, and a target is taken to be there, for at least this long after a sample: Prometheus' own lookback.
-const LEAST_PATIENCE: Duration = Duration::from_secs(300);
-
-/// The same in intervals between two samples, where those are long.
-const PATIENCE_INTERVALS: f64 = 2.5;
-
 /// Plays a history to an engine.
 #[derive(Debug)]
 pub struct Player {
     engine: Engine,
     targets: Targets,
     interval: Duration,
-    patience: Duration,
     /// The next evaluation.
     due: Option<Timestamp>,
     last: Option<Timestamp>,
@@ -96,13 +89,15 @@ pub fn is_wanted(catalogue: &Catalogue, name: &str) -> bool {
 impl Player {
     /// A player that has seen nothing.
     pub fn new(config: &Config, expected: Expected) -> Self {
-        let patience = expected.interval.mul_f64(PATIENCE_INTERVALS);
-        let patience = patience.max(LEAST_PATIENCE);
+        let Expected {
+            watched_series,
+            interval,
+        } = expected;
+        let targets = Targets::new(config.catalogue(), interval);
         Self {
-            engine: Engine::playing(config, expected.watched_series, expected.interval, patience),
-            targets: Targets::new(config.catalogue(), expected.interval, patience),
+            engine: Engine::playing(config, watched_series, interval, targets.patience()),
+            targets,
             interval: config.global.evaluation_interval,
-            patience,
             due: None,
             last: None,
             has_news: false,
@@ -165,7 +160,7 @@ impl Player {
         self.catch_up(first.at);
         let mut before = first.at;
         let together = slices.iter().take(SLICES_AT_ONCE).take_while(|slice| {
-            let is_next = slice.at <= before + self.patience;
+            let is_next = slice.at <= before + self.targets.patience();
             before = slice.at;
             is_next && self.due.is_none_or(|due| slice.at <= due)
         });
@@ -215,7 +210,7 @@ impl Player {
     /// The evaluations that are due before `at`.
     fn catch_up(&mut self, at: Timestamp) -> Vec<VerdictLine> {
         let mut lines = Vec::new();
-        let horizon = self.last.map(|last| last + self.patience);
+        let horizon = self.last.map(|last| last + self.targets.patience());
         while let Some(due) = self.due.filter(|due| *due < at) {
             let is_idle = !self.has_news && !self.engine.awaits_time();
             if is_idle || horizon.is_some_and(|horizon| due > horizon) {

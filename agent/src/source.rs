@@ -36,9 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// At the start no evaluation comes before the history, for at most this long.
 const STARTING_PATIENCE: Duration = Duration::from_secs(120);
 
-/// Without a sign of life for this long a target is not listed any more: Prometheus' own staleness.
-const STALENESS: Duration = Duration::from_secs(300);
-
 /// A source cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("source {name}")]
@@ -106,12 +103,7 @@ impl Sources {
             );
             all.push(Own {
                 status: SourceStatus::new(source),
-                feed: Feed::new(
-                    config.catalogue(),
-                    config.global.scrape_interval,
-                    STALENESS,
-                    source,
-                ),
+                feed: Feed::new(config.catalogue(), config.global.scrape_interval, source),
                 answered: None,
                 is_prompt: true,
                 is_whole: false,
@@ -152,7 +144,7 @@ impl Sources {
                 own.feed.begin_after(until);
                 for player in past.players {
                     let (history, targets) = player.into_parts();
-                    let moved = engine.adopt(history, STALENESS, now);
+                    let moved = engine.adopt(history, own.feed.patience(), now);
                     own.feed.take_over(targets, &moved);
                 }
                 engine.has_read(&own.status.name, until);

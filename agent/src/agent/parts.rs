@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use leak_detect::Timestamp;
 
@@ -17,11 +16,6 @@ use crate::engine::{Engine, SlotIndex, TargetIndex};
 use crate::labels::Labels;
 use crate::replay::Targets;
 use crate::scrape::{Sample, Scrape};
-
-/// A part that is not told of for so long is not listed any more: Prometheus' own staleness, and at least so many
-/// intervals.
-const PATIENCE: Duration = Duration::from_secs(300);
-const PATIENCE_INTERVALS: f64 = 2.5;
 
 /// What all scraped exporters tell of others.
 #[derive(Debug)]
@@ -37,11 +31,9 @@ type Brought = (SlotIndex, f64, Timestamp);
 
 impl Parts {
     pub(super) fn new(config: &Config) -> Self {
-        let interval = config.global.scrape_interval;
-        let patience = PATIENCE.max(interval.mul_f64(PATIENCE_INTERVALS));
         Self {
             catalogue: config.catalogue(),
-            targets: Targets::parts(config.catalogue(), interval, patience),
+            targets: Targets::parts(config.catalogue(), config.global.scrape_interval),
             told: HashMap::new(),
         }
     }

@@ -18,9 +18,14 @@ use crate::engine::{Engine, SlotIndex, TargetIndex};
 use crate::history::{SeriesIndex, SeriesTable, UP, USUAL_LABELS};
 use crate::http_client::HttpSettings;
 use crate::labels::Labels;
-use crate::replay::PATIENCE_INTERVALS;
 use crate::shard::Portion;
 use crate::workload;
+
+/// A value stands, and a target is taken to be there, for at least this long after a sample: Prometheus' own lookback.
+const LEAST_PATIENCE: Duration = Duration::from_secs(300);
+
+/// The same in intervals between two samples, where those are long.
+const PATIENCE_INTERVALS: f64 = 2.5;
 
 /// A target that is not listed is forgotten after this: by then its workload's incidents have ended as gone.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3 * 3600);
@@ -101,9 +106,8 @@ impl Known {
 }
 
 impl Targets {
-    /// `interval`: the longest usual time between two samples of a target; `patience`: without a sample for so long it
-    /// is not listed any more.
-    pub(crate) fn new(catalogue: Catalogue, interval: Duration, patience: Duration) -> Self {
+    /// `interval`: the longest usual time between two samples of a target.
+    pub(crate) fn new(catalogue: Catalogue, interval: Duration) -> Self {
         Self {
             catalogue,
             settings: Arc::new(ScrapeSettings {
@@ -117,7 +121,7 @@ impl Targets {
                 limits: ScrapeLimits::default(),
             }),
             interval,
-            patience,
+            patience: LEAST_PATIENCE.max(interval.mul_f64(PATIENCE_INTERVALS)),
             origin: Arc::from(""),
             ups: HashMap::new(),
             by_labels: HashMap::new(),
@@ -129,6 +133,11 @@ impl Targets {
             are_parts: false,
             workload_by: None,
         }
+    }
+
+    /// How long a target is taken to be there after a sample.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Of those that are met from now on, only the workloads of this portion are let into the engine.
@@ -352,24 +361,19 @@ impl Targets {
 
     /// For targets that come and go for ever, read of at `origin`: numbers of forgotten ones are given out again, which
     /// ends the places of series.
-    pub(crate) fn live(
-        catalogue: Catalogue,
-        interval: Duration,
-        patience: Duration,
-        origin: Arc<str>,
-    ) -> Self {
+    pub(crate) fn live(catalogue: Catalogue, interval: Duration, origin: Arc<str>) -> Self {
         Self {
             origin,
             free: Some(Vec::new()),
-            ..Self::new(catalogue, interval, patience)
+            ..Self::new(catalogue, interval)
         }
     }
 
     /// For parts of targets that the agent scrapes.
-    pub(crate) fn parts(catalogue: Catalogue, interval: Duration, patience: Duration) -> Self {
+    pub(crate) fn parts(catalogue: Catalogue, interval: Duration) -> Self {
         Self {
             are_parts: true,
-            ..Self::live(catalogue, interval, patience, Arc::from(""))
+            ..Self::live(catalogue, interval, Arc::from(""))
         }
     }
 

@@ -35,8 +35,6 @@ pub(super) struct Feed {
     begins_after: Timestamp,
     /// The last sample of all.
     newest: Timestamp,
-    /// Without a sample of anybody for so long the store is silent.
-    patience: Duration,
 }
 
 /// One series of the store.
@@ -76,21 +74,14 @@ struct Row {
 }
 
 impl Feed {
-    pub(super) fn new(
-        catalogue: Catalogue,
-        interval: Duration,
-        staleness: Duration,
-        source: &Source,
-    ) -> Self {
-        let patience = staleness.max(interval.mul_f64(2.5));
+    pub(super) fn new(catalogue: Catalogue, interval: Duration, source: &Source) -> Self {
         Self {
             source: Arc::clone(&source.name),
-            targets: Targets::live(catalogue, interval, patience, Arc::clone(&source.url)),
+            targets: Targets::live(catalogue, interval, Arc::clone(&source.url)),
             series: HashMap::new(),
             series_limit: source.series_limit,
             begins_after: Timestamp::default(),
             newest: Timestamp::default(),
-            patience,
         }
     }
 
@@ -98,6 +89,11 @@ impl Feed {
     pub(super) fn begin_after(&mut self, until: Timestamp) {
         self.begins_after = until;
         self.newest = until;
+    }
+
+    /// How long a target, and the store with all of them, is taken to be there after a sample.
+    pub(super) fn patience(&self) -> Duration {
+        self.targets.patience()
     }
 
     /// Goes on with the targets of a history, under the numbers that the engine has given them.
@@ -173,7 +169,7 @@ impl Feed {
         for (target, (at, up)) in health {
             engine.told_of(target, at, &self.source, up);
         }
-        let is_silent = answer.to - self.newest > self.patience.as_secs_f64();
+        let is_silent = answer.to - self.newest > self.patience().as_secs_f64();
         taken.is_whole = answer.is_whole() && !is_silent;
         taken.is_silent = answer.is_whole() && is_silent;
         self.tidy(engine, answer.to, taken.is_whole);
