@@ -25,7 +25,13 @@ const ADDED: [&str; 12] = [
     "severity",
 ];
 /// Series of Prometheus' own, of its rules, and of the Go programs that the fallback rules watch.
-const OTHERS: [&str; 4] = ["up", "ALERTS", "go_goroutines", "signal:level:min6h"];
+const OTHERS: [&str; 5] = [
+    "up",
+    "ALERTS",
+    "go_goroutines",
+    "signal:level:min6h",
+    "leak_alert:told",
+];
 
 type Exported = BTreeMap<String, BTreeSet<String>>;
 
