@@ -1,22 +1,23 @@
 """*Agent*: is it seeing everything? Without that, "nothing leaks" means nothing."""
 from model import BLUE, GREEN, GREY, ORANGE, RED, SOURCE, Board, by_name, dashboard, fixed, query, runbook, steps, to, variable
-from verdict import ALIVE, SILENT, add_verdict
+from verdict import ALIVE, SILENT, add_verdict, unseen
 
 CHOSEN = 'job=~"$job",instance=~"$instance"'
 RATE = "[$__rate_interval]"
 LEAKS = to("Leaks", "leak-suspects")
-# Targets down, sources down, discovery that fails, an old configuration: what it does not see.
+# Targets down, sources down, discovery that fails, an agent that watches nothing, a shard that is silent: what is not seen.
 BLIND = ("(count(leak_agent_target_up == 0) or on () vector(0)) + (count(leak_agent_source_up == 0) or on () vector(0)) "
-         "+ (count(leak_agent_discovery_failing > 0) or on () vector(0)) + (sum(leak_agent_series_watched == bool 0) or on () vector(0))")
+         "+ (count(leak_agent_discovery_failing > 0) or on () vector(0)) + (sum(leak_agent_series_watched == bool 0) or on () vector(0)) "
+         f"+ (count{unseen('')} or on () vector(0))")
 
 
 def stats(board):
     add_verdict(board, (4, 4), [LEAKS])
-    board.stat("The agent", (4, 4), "Three states. SEES ALL: it judged within two minutes and every target and source answers. BLIND IN PART: something it should watch does not answer, see below. "
+    board.stat("The agent", (4, 4), "Three states. SEES ALL: it judged within two minutes and every target and source answers. BLIND IN PART: something it should watch does not answer, or one of several agents (a shard) is silent; see below. "
                "SILENT: nobody judges, and all its verdicts are old.", f"min((({BLIND}) > bool 0) + 1 and on () {ALIVE} or on () vector(0))", "none", "SILENT",
                steps((None, RED), (1, GREEN), (2, ORANGE)), [runbook("LeakAgentDown")], {0: ("SILENT", RED), 1: ("sees all", GREEN), 2: ("BLIND IN PART", ORANGE)})
-    board.stat("Last judged", (4, 4), "Age of the last evaluation. Normal: a few seconds. Above two minutes is an alert: everything it shows is old.",
-               "time() - max(leak_agent_last_evaluation_timestamp_seconds)", "s", "SILENT", steps((None, GREEN), (60, ORANGE), (120, RED)),
+    board.stat("Last judged", (4, 4), "Age of the last evaluation, of several agents the oldest. Normal: a few seconds. Above two minutes is an alert: everything that agent shows is old.",
+               "time() - min(leak_agent_last_evaluation_timestamp_seconds > 0)", "s", "SILENT", steps((None, GREEN), (60, ORANGE), (120, RED)),
                [runbook("LeakAgentEvaluationStale")], legend="ago", decimals=0)
     board.stat("Targets down", (3, 4), "Normal: 0. Above: what those held stays on record, and a new leak in them is not found. The error is in the agent's /api/v1/targets.",
                "count(leak_agent_target_up == 0) or on () (0 * max(leak_agent_last_evaluation_timestamp_seconds))", "none", SILENT, steps((None, GREEN), (1, RED)),
@@ -51,7 +52,7 @@ def watching(board):
                   query("B", 'sum by (job, state) (leak_agent_targets{job=~"$job"})', "{{state}} {{job}}"),
                   query("C", 'sum by (job, reason) (leak_agent_targets_refused{job=~"$job"}) > 0 or sum by (job) (leak_agent_targets_refused{job=~"$job"})', "refused {{reason}} {{job}}")],
                  "short", SILENT, [runbook("LeakAgentSeesNothing")])
-    board.series("Limits hit and overrides", (8, 7), "Dropped at a limit (totals, by reason; normal: flat) and overrides by state: an expired one is listed and not obeyed.",
+    board.series("Limits hit and overrides", (8, 7), "Dropped at a limit (totals, by reason; normal: flat) and overrides by state: an expired one is counted and not obeyed.",
                  [query("A", "sum by (reason) (leak_agent_series_dropped_total)", "dropped {{reason}}"), query("B", "sum by (state) (leak_agent_overrides)", "overrides {{state}}")],
                  "short", SILENT, [runbook("LeakAgentSeriesDropped"), runbook("LeakAgentOverrideExpired")])
 

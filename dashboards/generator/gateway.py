@@ -153,7 +153,7 @@ def resources(board):
 def door(board):
     board.row("The door, and the configuration")
     board.series("Client connections, and the limit", (8, 7), "Open connections of clients by listener. Normal: follows the number of clients. At the limit new ones wait in the kernel's queue; full of idle "
-                 "ones, lower the keep-alive time; full of requests, look at Oldest age.",
+                 "ones, lower limits.header_read_timeout; full of requests, look at Oldest age.",
                  [query("A", f"sum by (listener) (gateway_client_connections{{{CHOSEN}}})", "{{listener}}"),
                   query("B", f'sum(gateway_client_connections_limit{{{CHOSEN},listener="listen"}})', "limit of listen")], "short", NOT_SCRAPED,
                  [runbook("GatewayClientsTurnedAway")], [by_regex("limit .*", color=fixed(RED), custom__lineStyle={"fill": "dash", "dash": [10, 10]}, custom__fillOpacity=0)])

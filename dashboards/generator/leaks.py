@@ -58,8 +58,8 @@ def stats(board):
     board.stat("Instances", (3, 4), "How many instances hold what leaks. Normal: 0. All of them: the release. One: its host, its shard or its customers.",
                f"count(count by (job, instance) (leak_verdict{{{CHOSEN}}} == 2)) or on () (0 * max(leak_agent_series_watched))", "none", SILENT,
                steps((None, GREEN), (1, RED)), LINKS, legend="instances")
-    board.stat("Last judged", (4, 4), "Age of the agent's last evaluation. Normal: a few seconds. Older than two minutes: everything on this page is old; bring the agent back first.",
-               "time() - max(leak_agent_last_evaluation_timestamp_seconds)", "s", "AGENT SILENT", steps((None, GREEN), (60, ORANGE), (120, RED)),
+    board.stat("Last judged", (4, 4), "Age of the agent's last evaluation, of several agents the oldest. Normal: a few seconds. Older than two minutes: everything that agent shows is old; bring it back first.",
+               "time() - min(leak_agent_last_evaluation_timestamp_seconds > 0)", "s", "AGENT SILENT", steps((None, GREEN), (60, ORANGE), (120, RED)),
                [runbook("LeakAgentEvaluationStale")], legend="ago", decimals=0)
 
 
