@@ -15,7 +15,7 @@ use instrumented_gateway::config::Config;
 use instrumented_gateway::telemetry::Telemetry;
 
 use crate::support::{
-    Gateway, Kernel, Scraper, Upstream, configuration, eventually, get, late, soon,
+    Gateway, Kernel, Scrape, Scraper, Upstream, configuration, eventually, get, late, soon,
 };
 use storm::{HELD, Signs, rage};
 use upstream::behave;
@@ -57,6 +57,57 @@ struct Judged {
     most: u64,
 }
 
+impl Seen {
+    /// By a snapshot of the ledger.
+    fn of(gateway: &Gateway) -> Self {
+        let snapshot = gateway.snapshot();
+        let pooled = || snapshot.of("pool_connection");
+        let in_state = |state| -> u64 {
+            let accounts = pooled().map(|account| account.open_in_state(state));
+            accounts.sum()
+        };
+        Self {
+            totals: (
+                pooled().map(|account| account.opened).sum(),
+                pooled().map(|account| account.closed_total()).sum(),
+            ),
+            states: ["connecting", "idle", "in_use", "draining"]
+                .map(in_state)
+                .iter()
+                .sum(),
+            late: late(&snapshot)
+                .iter()
+                .map(|late| format!("{late:?}"))
+                .collect(),
+        }
+    }
+
+    /// As the operators see it.
+    fn on(scrape: &Scrape) -> Self {
+        let pooled = [("resource", "pool_connection")];
+        let whole = |value: f64| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "counts are whole and small"
+            )]
+            let whole = value as u64;
+            whole
+        };
+        Self {
+            totals: (
+                whole(scrape.sum("resource_ledger_opened_total", &pooled)),
+                whole(scrape.sum("resource_ledger_closed_total", &pooled)),
+            ),
+            states: whole(scrape.sum("gateway_pool_connections", &[])),
+            late: ["resource_ledger_orphaned", "resource_ledger_overdue"]
+                .into_iter()
+                .flat_map(|name| scrape.above_zero(name))
+                .collect(),
+        }
+    }
+}
+
 /// Holds gateway against kernel against gateway, as long as the storm rages.
 fn judge(mut look: impl FnMut() -> Seen, mut kernel: Kernel, signs: &Signs) -> Judged {
     let mut judged = Judged::default();
@@ -82,10 +133,10 @@ fn judge(mut look: impl FnMut() -> Seen, mut kernel: Kernel, signs: &Signs) -> J
 }
 
 /// Says what was seen; a storm in which nothing was ever open would prove nothing.
-fn told((judged, (requests, waves)): (Judged, (usize, usize))) {
+fn told((judged, (requests, waves)): (Judged, (usize, usize)), least_open: u64) {
     println!("{requests} requests in {waves} waves; {judged:?}");
     assert!(
-        judged.equal >= waves && judged.most >= HELD as u64,
+        judged.equal >= waves && judged.most >= least_open,
         "{judged:?}"
     );
 }
@@ -98,75 +149,65 @@ async fn looking_on<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static
         .expect("no contradiction")
 }
 
+/// A storm over handlers and a ledger that are looked at all the while.
+async fn storm_over(gateway: &Arc<Gateway>, kernel: Kernel) -> (Judged, (usize, usize)) {
+    let signs = Arc::new(Signs::default());
+    let judged = {
+        let (gateway, signs) = (Arc::clone(gateway), Arc::clone(&signs));
+        looking_on(move || judge(|| Seen::of(&gateway), kernel, &signs))
+    };
+    let raging = rage(gateway.address, &signs, async |_| ());
+    tokio::join!(judged, raging)
+}
+
+/// Waits until nothing is held, and for an idle connection's end: in a storm hardly any is idle for long enough.
+async fn calm_down(gateway: &Gateway) {
+    gateway.quiet().await;
+    assert_eq!(get(gateway.address, "/one/ok").await.status, 200);
+    let expired = || gateway.closed("pool_connection", "idle_timeout") > 0;
+    eventually("an idle connection expires", expired).await;
+}
+
+/// Each resource has ended in each of these ways.
+#[track_caller]
+fn happened<const N: usize>(gateway: &Gateway, outcomes: [(&str, [&str; N]); 4]) {
+    for (resource, outcomes) in outcomes {
+        for outcome in outcomes {
+            let count = gateway.closed(resource, outcome);
+            assert!(count > 0, "no {resource} {outcome}");
+        }
+    }
+}
+
 /// The handlers and the ledger by themselves: every look is a snapshot, and handlers panic too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_a_storm() {
     let (one, two) = (Upstream::start(behave).await, Upstream::start(behave).await);
     let kernel = Kernel::new(&[one.address, two.address]);
     let gateway = Arc::new(Gateway::start(CONFIG, &[one.address, two.address]).await);
-    let look = {
-        let gateway = Arc::clone(&gateway);
-        move || {
-            let snapshot = gateway.snapshot();
-            let pooled = || snapshot.of("pool_connection");
-            Seen {
-                totals: (
-                    pooled().map(|account| account.opened).sum(),
-                    pooled().map(|account| account.closed_total()).sum(),
-                ),
-                states: ["connecting", "idle", "in_use", "draining"]
-                    .map(|state| {
-                        pooled()
-                            .map(|account| account.open_in_state(state))
-                            .sum::<u64>()
-                    })
-                    .iter()
-                    .sum(),
-                late: late(&snapshot)
-                    .iter()
-                    .map(|late| format!("{late:?}"))
-                    .collect(),
-            }
-        }
-    };
-    let signs = Arc::new(Signs::default());
-    let judged = {
-        let signs = Arc::clone(&signs);
-        looking_on(move || judge(look, kernel, &signs))
-    };
-    let raging = rage(gateway.address, &signs, async |_| ());
-    told(tokio::join!(judged, raging));
-    gateway.quiet().await;
-    // In a storm hardly anything is idle for long enough.
-    assert_eq!(get(gateway.address, "/one/ok").await.status, 200);
-    let expired = || gateway.closed("pool_connection", "idle_timeout") > 0;
-    eventually("an idle connection expires", expired).await;
-    let happened = [
-        (
-            "pool_connection",
-            ["client_gone", "error", "peer_closed", "idle_timeout"],
-        ),
-        (
-            "request",
-            ["completed", "client_gone", "timed_out", "failed"],
-        ),
-        (
-            "response_body",
-            ["complete", "drained", "abandoned", "failed"],
-        ),
-        (
-            "fan_out_task",
-            ["completed", "failed", "timed_out", "cancelled"],
-        ),
-    ];
-    for (resource, outcomes) in happened {
-        for outcome in outcomes {
-            assert!(
-                gateway.closed(resource, outcome) > 0,
-                "no {resource} {outcome}"
-            );
-        }
-    }
+    told(storm_over(&gateway, kernel).await, HELD as u64);
+    calm_down(&gateway).await;
+    happened(
+        &gateway,
+        [
+            (
+                "pool_connection",
+                ["client_gone", "error", "peer_closed", "idle_timeout"],
+            ),
+            (
+                "request",
+                ["completed", "client_gone", "timed_out", "failed"],
+            ),
+            (
+                "response_body",
+                ["complete", "drained", "abandoned", "failed"],
+            ),
+            (
+                "fan_out_task",
+                ["completed", "failed", "timed_out", "cancelled"],
+            ),
+        ],
+    );
 }
 
 /// The whole gateway, looked at as its operators do: every look is a scrape.
@@ -194,7 +235,7 @@ async fn under_a_storm_at_every_scrape() {
         let signs = Arc::clone(&signs);
         looking_on(move || {
             let mut scraper = Scraper::connect(metrics);
-            judge(|| seen(&scraper.scrape()), kernel, &signs)
+            judge(|| Seen::on(&scraper.scrape()), kernel, &signs)
         })
     };
     let reloads = async |wave: usize| {
@@ -203,41 +244,17 @@ async fn under_a_storm_at_every_scrape() {
         assert_eq!((reloaded.upstreams_kept, reloaded.upstreams_new), (2, 1));
     };
     let raging = rage(gateway.listen_addr(), &signs, reloads);
-    told(tokio::join!(judged, raging));
+    told(tokio::join!(judged, raging), HELD as u64);
 
     let mut scraper = Scraper::connect(metrics);
     eventually("nothing is held but idle connections", || {
         let scrape = scraper.scrape();
         let held = |resource| scrape.sum("resource_ledger_open", &[("resource", resource)]);
         let idle = scrape.sum("gateway_pool_connections", &[("state", "idle")]);
-        assert_eq!(seen(&scrape).late, Vec::<String>::new());
+        assert_eq!(Seen::on(&scrape).late, Vec::<String>::new());
         held("request") + held("response_body") + held("fan_out_task") == 0.0
             && held("pool_connection") == idle
     })
     .await;
     soon("the shutdown", gateway.shutdown()).await;
-}
-
-fn seen(scrape: &crate::support::Scrape) -> Seen {
-    let pooled = [("resource", "pool_connection")];
-    let whole = |value: f64| {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "counts are whole and small"
-        )]
-        let whole = value as u64;
-        whole
-    };
-    Seen {
-        totals: (
-            whole(scrape.sum("resource_ledger_opened_total", &pooled)),
-            whole(scrape.sum("resource_ledger_closed_total", &pooled)),
-        ),
-        states: whole(scrape.sum("gateway_pool_connections", &[])),
-        late: ["resource_ledger_orphaned", "resource_ledger_overdue"]
-            .into_iter()
-            .flat_map(|name| scrape.above_zero(name))
-            .collect(),
-    }
 }

@@ -12,11 +12,9 @@ use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 use web_config::Connection;
 
-use super::storm::{Signs, rage};
-use super::{CONFIG, Seen, judge, looking_on};
+use super::{CONFIG, calm_down, happened, storm_over, told};
 use crate::support::{
-    Certificates, Gateway, Http2Upstream, Kernel, Spawner, TestBody, endless, eventually, full,
-    get, late,
+    Certificates, Gateway, Http2Upstream, Kernel, Spawner, TestBody, endless, full,
 };
 
 /// Answers as the path says; `close`, `reset`, `garbage` and `half` end the whole connection.
@@ -84,55 +82,15 @@ async fn under_a_storm_over_shared_connections() {
         "\"{1}\"], http2: prior_knowledge, max_streams: 4",
     );
     let gateway = Arc::new(Gateway::start(&config, &[one.address, two.address]).await);
-    let look = {
-        let gateway = Arc::clone(&gateway);
-        move || {
-            let snapshot = gateway.snapshot();
-            let pooled = || snapshot.of("pool_connection");
-            let in_state = |state| -> u64 {
-                let accounts = pooled().map(|account| account.open_in_state(state));
-                accounts.sum()
-            };
-            Seen {
-                totals: (
-                    pooled().map(|account| account.opened).sum(),
-                    pooled().map(|account| account.closed_total()).sum(),
-                ),
-                states: ["connecting", "idle", "in_use", "draining"]
-                    .map(in_state)
-                    .iter()
-                    .sum(),
-                late: late(&snapshot)
-                    .iter()
-                    .map(|late| format!("{late:?}"))
-                    .collect(),
-            }
-        }
-    };
-    let signs = Arc::new(Signs::default());
-    let judged = {
-        let signs = Arc::clone(&signs);
-        looking_on(move || judge(look, kernel, &signs))
-    };
-    let raging = rage(gateway.address, &signs, async |_| ());
-    let (judged, (requests, waves)) = tokio::join!(judged, raging);
-    println!("{requests} requests in {waves} waves; {judged:?}");
-    assert!(judged.equal >= waves && judged.most > 0, "{judged:?}");
-    gateway.quiet().await;
-    // In a storm hardly anything is idle for long enough.
-    assert_eq!(get(gateway.address, "/one/ok").await.status, 200);
-    let expired = || gateway.closed("pool_connection", "idle_timeout") > 0;
-    eventually("an idle connection expires", expired).await;
-    let happened = [
-        ("pool_connection", ["error", "idle_timeout", "max_requests"]),
-        ("request", ["completed", "client_gone", "timed_out"]),
-        ("response_body", ["complete", "abandoned", "failed"]),
-        ("fan_out_task", ["completed", "failed", "timed_out"]),
-    ];
-    for (resource, outcomes) in happened {
-        for outcome in outcomes {
-            let count = gateway.closed(resource, outcome);
-            assert!(count > 0, "no {resource} {outcome}");
-        }
-    }
+    told(storm_over(&gateway, kernel).await, 1);
+    calm_down(&gateway).await;
+    happened(
+        &gateway,
+        [
+            ("pool_connection", ["error", "idle_timeout", "max_requests"]),
+            ("request", ["completed", "client_gone", "timed_out"]),
+            ("response_body", ["complete", "abandoned", "failed"]),
+            ("fan_out_task", ["completed", "failed", "timed_out"]),
+        ],
+    );
 }
