@@ -1,6 +1,7 @@
 //! A ledger whose time stands still, and the questions that most tests ask it.
 
 use resource_ledger::{AccountSnapshot, Clock, Ledger, ManualClock, OwnerId, Settings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// A ledger and the hand of its clock.
 pub(crate) fn manual_ledger() -> (Ledger, ManualClock) {
@@ -39,6 +40,20 @@ pub(crate) fn outcomes(ledger: &Ledger, resource: &str) -> Vec<(&'static str, u6
         .into_iter()
         .filter(|(_, count)| *count > 0)
         .collect()
+}
+
+/// Sends a request, and takes what comes until the server closes.
+pub(crate) async fn exchange(mut client: DuplexStream, request: &str) -> String {
+    client
+        .write_all(request.as_bytes())
+        .await
+        .expect("the server reads");
+    let mut answer = String::new();
+    client
+        .read_to_string(&mut answer)
+        .await
+        .expect("the server closes");
+    answer
 }
 
 /// Runs `work` on a thread of its own that panics after it, with what `work` returned still held.

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use resource_ledger::{BodyOutcome, ConnectionTaskOutcome, CountedBody, CountedIo, Labels, Ledger};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::outcomes;
+use crate::support::{exchange, outcomes};
 
 type AnyBody = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -70,7 +70,7 @@ fn chunks() -> AnyBody {
 
 /// Everything that a server sends for `request` when `respond` answers it.
 async fn wire(ledger: &Ledger, request: &str, respond: impl Fn() -> Response<AnyBody>) -> String {
-    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let (client, server) = tokio::io::duplex(64 * 1024);
     // The stream is counted as well: it must not change a byte either.
     let server = CountedIo::new(
         server,
@@ -85,19 +85,7 @@ async fn wire(ledger: &Ledger, request: &str, respond: impl Fn() -> Response<Any
     });
     let connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service);
-    let exchange = async {
-        client
-            .write_all(request.as_bytes())
-            .await
-            .expect("the server reads");
-        let mut answer = String::new();
-        client
-            .read_to_string(&mut answer)
-            .await
-            .expect("the server closes");
-        answer
-    };
-    let (served, answer) = tokio::join!(connection, exchange);
+    let (served, answer) = tokio::join!(connection, exchange(client, request));
     served.expect("the exchange is valid");
     answer
 }

@@ -13,10 +13,10 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use resource_ledger::{ConnectionTaskOutcome, CountingLayer, Labels, Ledger};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::AsyncWriteExt;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
-use crate::support::outcomes;
+use crate::support::{exchange, outcomes};
 
 fn matched_path(extensions: &Extensions) -> Option<&str> {
     extensions.get::<MatchedPath>().map(MatchedPath::as_str)
@@ -115,19 +115,6 @@ async fn wire(ledger: Option<&Ledger>, request: &str) -> String {
         }
     };
     served.expect("the exchange is valid");
-    answer
-}
-
-async fn exchange(mut client: DuplexStream, request: &str) -> String {
-    client
-        .write_all(request.as_bytes())
-        .await
-        .expect("the server reads");
-    let mut answer = String::new();
-    client
-        .read_to_string(&mut answer)
-        .await
-        .expect("the server closes");
     answer
 }
 
