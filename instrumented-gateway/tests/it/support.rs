@@ -12,8 +12,8 @@ pub(crate) use gateway::{Gateway, PANICS_AFTER, configuration, late};
 pub(crate) use kernel::Kernel;
 pub(crate) use scrape::{Scrape, Scraper};
 pub(crate) use secure::{
-    Certificates, Http2Upstream, Spawner, TestBody, endless, full, get_of, http2, http2_to,
-    request_of, shake, text_of,
+    Certificates, Http2Upstream, Spawner, TestBody, endless, endless_until_dropped, full, get_of,
+    http2, http2_to, request_of, shake, text_of,
 };
 pub(crate) use upstream::{Peer, Upstream, field, response};
 

@@ -1,49 +1,20 @@
 //! How streams end, and that their siblings and their connection do not notice.
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::Incoming;
 use instrumented_gateway::drill::{Drill, DrillRequest, Share};
 
 use super::{answer, config};
-use crate::support::{Client, Gateway, Http2Upstream, TestBody, eventually, get, now, soon};
+use crate::support::{
+    Client, Gateway, Http2Upstream, TestBody, endless_until_dropped, eventually, get, now, soon,
+};
 
 const HUGE: usize = 20_000_000;
-
-/// A part of an answer that never ends; counts when it is dropped, which a reset does.
-struct Endless {
-    part: Option<Bytes>,
-    dropped: Arc<AtomicUsize>,
-}
-
-impl Body for Endless {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.part.take() {
-            Some(part) => Poll::Ready(Some(Ok(Frame::data(part)))),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Drop for Endless {
-    fn drop(&mut self) {
-        self.dropped.fetch_add(1, Ordering::SeqCst);
-    }
-}
 
 fn share(share: &str) -> Share {
     let request = format!("unclosed-bodies:{share}").parse::<DrillRequest>();
@@ -61,10 +32,7 @@ async fn upstream() -> (Http2Upstream, Arc<AtomicUsize>) {
         async move {
             match request.uri().path().rsplit('/').next() {
                 Some("hang") => std::future::pending().await,
-                Some("stall") => Response::new(BodyExt::boxed(Endless {
-                    part: Some(Bytes::from_static(b"part")),
-                    dropped,
-                })),
+                Some("stall") => Response::new(endless_until_dropped("part", dropped)),
                 Some("large") => large(),
                 // More than the kernel takes on the way.
                 Some("huge") => answer(vec![b'x'; HUGE]),

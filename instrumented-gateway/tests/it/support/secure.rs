@@ -153,10 +153,19 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> TestBody {
 
 /// A part of a content that never ends.
 pub(crate) fn endless(part: &'static str) -> TestBody {
-    Endless(Some(Bytes::from_static(part.as_bytes()))).boxed()
+    endless_until_dropped(part, Arc::default())
 }
 
-struct Endless(Option<Bytes>);
+/// The same; counts when it is dropped, which a reset does.
+pub(crate) fn endless_until_dropped(part: &'static str, dropped: Arc<AtomicUsize>) -> TestBody {
+    let part = Some(Bytes::from_static(part.as_bytes()));
+    BodyExt::boxed(Endless { part, dropped })
+}
+
+struct Endless {
+    part: Option<Bytes>,
+    dropped: Arc<AtomicUsize>,
+}
 
 impl Body for Endless {
     type Data = Bytes;
@@ -166,10 +175,16 @@ impl Body for Endless {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.0.take() {
+        match self.part.take() {
             Some(part) => Poll::Ready(Some(Ok(Frame::data(part)))),
             None => Poll::Pending,
         }
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.dropped.fetch_add(1, Ordering::SeqCst);
     }
 }
 
