@@ -46,17 +46,7 @@ def main():
 def instructions(place, backend, how, path, seconds):
     """Instructions of the whole process for each request that it served."""
     port = stand.free_port()
-    configuration = place.write("gateway.yml", f"""
-listen: 127.0.0.1:{port}
-metrics: 127.0.0.1:{stand.free_port()}
-upstreams: [{{ name: backend, endpoints: ["http://127.0.0.1:{backend}"] }}]
-routes:
-  - {{ path: /*, proxy: backend }}
-  - path: /home
-    fan_out: {{ policy: error, calls: [
-      {{ name: a, upstream: backend, path: /a }}, {{ name: b, upstream: backend, path: /b }},
-      {{ name: c, upstream: backend, path: /c }}] }}
-""")
+    configuration = place.gateway_configuration(port, backend)
     out = place.directory / "callgrind"
     process = place.start(
         [stand.program("valgrind", "valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}",

@@ -67,19 +67,8 @@ def minimal(place, port, backend):
 
 
 def gateway(place, port, backend):
-    configuration = place.write("gateway.yml", f"""
-listen: 127.0.0.1:{port}
-metrics: 127.0.0.1:{stand.free_port()}
-worker_threads: 1
-limits: {{ header_read_timeout: 10m }}
-upstreams: [{{ name: backend, endpoints: ["http://127.0.0.1:{backend}"] }}]
-routes:
-  - {{ path: /*, proxy: backend }}
-  - path: /home
-    fan_out: {{ policy: error, calls: [
-      {{ name: a, upstream: backend, path: /a }}, {{ name: b, upstream: backend, path: /b }},
-      {{ name: c, upstream: backend, path: /c }}] }}
-""")
+    more = "worker_threads: 1\nlimits: { header_read_timeout: 10m }"
+    configuration = place.gateway_configuration(port, backend, more)
     return place.start([stand.built("instrumented-gateway"), "--config", configuration], port), True
 
 

@@ -117,6 +117,21 @@ http {{
 """)
         return self.start([program("nginx", "nginx-light"), "-c", configuration, "-p", directory], port)
 
+    def gateway_configuration(self, port, backend, more=""):
+        """A route to the backend, and one that asks it three times; `more` is what else the gateway is told."""
+        return self.write("gateway.yml", f"""
+listen: 127.0.0.1:{port}
+metrics: 127.0.0.1:{free_port()}
+{more}
+upstreams: [{{ name: backend, endpoints: ["http://127.0.0.1:{backend}"] }}]
+routes:
+  - {{ path: /*, proxy: backend }}
+  - path: /home
+    fan_out: {{ policy: error, calls: [
+      {{ name: a, upstream: backend, path: /a }}, {{ name: b, upstream: backend, path: /b }},
+      {{ name: c, upstream: backend, path: /c }}] }}
+""")
+
     def backend(self, port):
         """Bodies of three sizes, and three small JSON values."""
         files = self.directory / "files"
