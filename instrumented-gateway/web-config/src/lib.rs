@@ -19,6 +19,8 @@
 //! - `users`: names and passwords
 //! - `watched`: files, and whether they have changed
 
+#[cfg(test)]
+mod certificates;
 mod client;
 pub mod connection;
 pub mod kept;

@@ -1,47 +1,13 @@
 //! Both sides of real handshakes over loopback, with certificates that change in between.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use tempfile::TempDir;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::certificates::Certificates;
 
-struct Stand {
-    folder: TempDir,
-    authority: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Stand {
-    fn new() -> Self {
-        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let authority = CertifiedIssuer::self_signed(parameters, key).unwrap();
-        let stand = Self {
-            folder: tempfile::tempdir().unwrap(),
-            authority,
-        };
-        stand.write("ca.pem", &stand.authority.pem());
-        stand.issue("localhost");
-        stand
-    }
-
-    /// By another file in its place, as secrets are rotated.
-    fn write(&self, name: &str, text: &str) {
-        let new = self.folder.path().join(format!("{name}.new"));
-        std::fs::write(&new, text).unwrap();
-        std::fs::rename(new, self.folder.path().join(name)).unwrap();
-    }
-
-    fn issue(&self, name: &str) {
-        let key = KeyPair::generate().unwrap();
-        let parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = parameters.signed_by(&key, &self.authority).unwrap();
-        self.write("key.pem", &key.serialize_pem());
-        self.write("cert.pem", &certificate.pem());
-    }
-
+impl Certificates {
     fn server(&self, section: &str) -> Result<ServerTls, String> {
         self.read(section, |node, directory, mistakes| {
             ServerTls::read(node, directory, &["h2", "http/1.1"], mistakes)
@@ -61,7 +27,7 @@ impl Stand {
     ) -> Result<T, String> {
         let node = checked_yaml::parse(section).unwrap();
         let mut mistakes = Mistakes::new();
-        let read = read(&node, self.folder.path(), &mut mistakes);
+        let read = read(&node, self.folder(), &mut mistakes);
         match mistakes.into_result(read) {
             Ok(read) => Ok(read.expect("a mistake, or a value")),
             Err(mistakes) => Err(mistakes.to_string()),
@@ -104,20 +70,20 @@ async fn shake(server: &ServerTls, client: &ClientTls, host: &str) -> Result<Str
 
 #[tokio::test]
 async fn both_agree_on_a_protocol_and_the_name_is_verified() {
-    let stand = Stand::new();
-    let server = stand.server(SERVER).unwrap();
-    let client = stand.client(CLIENT).unwrap();
+    let files = Certificates::new();
+    let server = files.server(SERVER).unwrap();
+    let client = files.client(CLIENT).unwrap();
     assert_eq!(shake(&server, &client, "localhost").await.unwrap(), "h2");
     let error = shake(&server, &client, "elsewhere").await.unwrap_err();
     assert!(error.contains("not valid for name"), "{error}");
-    let named = stand
+    let named = files
         .client("{ ca_file: ca.pem, server_name: localhost }")
         .unwrap();
     assert_eq!(shake(&server, &named, "elsewhere").await.unwrap(), "h2");
-    let blind = stand.client("{ insecure_skip_verify: true }").unwrap();
+    let blind = files.client("{ insecure_skip_verify: true }").unwrap();
     assert_eq!(shake(&server, &blind, "elsewhere").await.unwrap(), "h2");
-    // The stand's authority is none of the system's.
-    if let Ok(system) = stand.client("{}") {
+    // Their authority is none of the system's.
+    if let Ok(system) = files.client("{}") {
         let error = shake(&server, &system, "localhost").await.unwrap_err();
         assert!(error.contains("UnknownIssuer"), "{error}");
     }
@@ -125,56 +91,56 @@ async fn both_agree_on_a_protocol_and_the_name_is_verified() {
 
 #[tokio::test]
 async fn a_server_may_show_the_very_certificate_that_is_its_authority() {
-    let stand = Stand::new();
+    let files = Certificates::new();
     // As `openssl req -x509` makes them.
     let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
     let own = parameters.self_signed(&key).unwrap();
-    stand.write("key.pem", &key.serialize_pem());
-    stand.write("cert.pem", &own.pem());
-    let server = stand.server(SERVER).unwrap();
-    let client = stand.client("{ ca_file: cert.pem }").unwrap();
+    files.write("key.pem", &key.serialize_pem());
+    files.write("cert.pem", &own.pem());
+    let server = files.server(SERVER).unwrap();
+    let client = files.client("{ ca_file: cert.pem }").unwrap();
     assert_eq!(shake(&server, &client, "localhost").await.unwrap(), "h2");
     shake(&server, &client, "elsewhere").await.unwrap_err();
-    let other = stand.client(CLIENT).unwrap();
+    let other = files.client(CLIENT).unwrap();
     shake(&server, &other, "localhost").await.unwrap_err();
 }
 
 #[tokio::test]
 async fn a_client_shows_its_certificate_where_it_is_demanded() {
-    let stand = Stand::new();
+    let files = Certificates::new();
     let demanding = "{ cert_file: cert.pem, key_file: key.pem, client_ca_file: ca.pem, client_auth_type: RequireAndVerifyClientCert }";
-    let server = stand.server(demanding).unwrap();
-    let without = stand.client(CLIENT).unwrap();
+    let server = files.server(demanding).unwrap();
+    let without = files.client(CLIENT).unwrap();
     shake(&server, &without, "localhost").await.unwrap_err();
     let with = "{ ca_file: ca.pem, cert_file: cert.pem, key_file: key.pem }";
-    let with = stand.client(with).unwrap();
+    let with = files.client(with).unwrap();
     assert_eq!(shake(&server, &with, "localhost").await.unwrap(), "h2");
 }
 
 #[tokio::test]
 async fn changed_certificates_count_from_the_next_connection_on_unless_they_are_broken() {
-    let stand = Stand::new();
-    let server = stand.server(SERVER).unwrap();
-    let client = stand.client(CLIENT).unwrap();
+    let files = Certificates::new();
+    let server = files.server(SERVER).unwrap();
+    let client = files.client(CLIENT).unwrap();
     shake(&server, &client, "localhost").await.unwrap();
     assert_eq!(server.renewals(), Renewals::default());
 
-    stand.issue("elsewhere");
+    files.issue("elsewhere");
     shake(&server, &client, "localhost").await.unwrap_err();
     shake(&server, &client, "elsewhere").await.unwrap();
     let renewed = |renewed, refused| Renewals { renewed, refused };
     assert_eq!(server.renewals(), renewed(1, 0));
 
-    stand.write("key.pem", "nonsense");
+    files.write("key.pem", "nonsense");
     shake(&server, &client, "elsewhere").await.unwrap();
     shake(&server, &client, "elsewhere").await.unwrap();
     assert_eq!(server.renewals(), renewed(1, 1), "tried once, told once");
     assert!(!server.reread());
     assert_eq!(server.renewals(), renewed(1, 2));
 
-    stand.issue("localhost");
+    files.issue("localhost");
     assert!(server.reread());
     shake(&server, &client, "localhost").await.unwrap();
     assert_eq!(server.renewals(), renewed(2, 2));
@@ -182,13 +148,13 @@ async fn changed_certificates_count_from_the_next_connection_on_unless_they_are_
 
 #[tokio::test]
 async fn another_section_is_put_in_force_for_those_who_share_the_first() {
-    let stand = Stand::new();
-    let server = stand.server(SERVER).unwrap();
+    let files = Certificates::new();
+    let server = files.server(SERVER).unwrap();
     let same = server.clone();
-    let client = stand.client(CLIENT).unwrap();
+    let client = files.client(CLIENT).unwrap();
     let demanding =
         "{ cert_file: cert.pem, key_file: key.pem, client_auth_type: RequireAnyClientCert }";
-    let other = stand.server(demanding).unwrap();
+    let other = files.server(demanding).unwrap();
     assert_ne!(server, other);
     server.adopt(&other);
     assert_eq!(same, other);
@@ -197,9 +163,9 @@ async fn another_section_is_put_in_force_for_those_who_share_the_first() {
 
 #[test]
 fn every_mistake_is_told_with_its_key() {
-    let stand = Stand::new();
-    stand.write("bad.pem", "nonsense");
-    let told = stand
+    let files = Certificates::new();
+    files.write("bad.pem", "nonsense");
+    let told = files
         .client("{ ca_file: gone.pem, cert_file: cert.pem, server_name: a b, min_version: TLS10, ca_fil: x }")
         .unwrap_err();
     for part in [
@@ -211,7 +177,7 @@ fn every_mistake_is_told_with_its_key() {
     ] {
         assert!(told.contains(part), "{part} is not in {told}");
     }
-    let told = stand.server("{ cert_file: bad.pem }").unwrap_err();
+    let told = files.server("{ cert_file: bad.pem }").unwrap_err();
     for part in ["there is no certificate in it", "`key_file` is missing"] {
         assert!(told.contains(part), "{part} is not in {told}");
     }

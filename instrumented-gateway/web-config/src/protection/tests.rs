@@ -5,64 +5,40 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::AUTHORIZATION;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::KeyPair;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
 
 use super::*;
+use crate::certificates::Certificates;
 
-/// A web configuration's folder with an authority and certificates of it.
+/// A web configuration among certificates.
 struct Stand {
-    folder: TempDir,
-    authority: CertifiedIssuer<'static, KeyPair>,
+    files: Certificates,
     ledger: Ledger,
 }
 
 impl Stand {
     fn new(configuration: &str) -> Self {
-        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let authority = CertifiedIssuer::self_signed(parameters, key).unwrap();
         let stand = Self {
-            folder: tempfile::tempdir().unwrap(),
-            authority,
+            files: Certificates::new(),
             ledger: Ledger::default(),
         };
-        stand.write("web.yml", configuration);
-        stand.write("ca.pem", &stand.authority.pem());
-        stand.issue("localhost");
+        stand.files.write("web.yml", configuration);
         stand
     }
 
-    /// By another file in its place, as secrets are rotated.
-    fn write(&self, name: &str, text: &str) {
-        let new = self.folder.path().join(format!("{name}.new"));
-        std::fs::write(&new, text).unwrap();
-        std::fs::rename(new, self.folder.path().join(name)).unwrap();
-    }
-
-    /// Writes a new certificate for `name`, and its key.
-    fn issue(&self, name: &str) {
-        let key = KeyPair::generate().unwrap();
-        let parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = parameters.signed_by(&key, &self.authority).unwrap();
-        self.write("key.pem", &key.serialize_pem());
-        self.write("cert.pem", &certificate.pem());
-    }
-
     fn open(&self) -> Protection {
-        let path = self.folder.path().join("web.yml");
+        let path = self.files.folder().join("web.yml");
         Protection::open(Some(&path), &self.ledger).unwrap()
     }
 
     fn client(&self, with_certificate: bool) -> ClientConfig {
-        let read = |name: &str| std::fs::read(self.folder.path().join(name)).unwrap();
+        let read = |name: &str| std::fs::read(self.files.folder().join(name)).unwrap();
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(&read("ca.pem")).unwrap())
@@ -168,7 +144,7 @@ async fn only_a_certificate_of_the_clients_authority_comes_in() {
     let stranger = Stand::new(MUTUAL);
     let mut client = stranger.client(true);
     let mut roots = RootCertStore::empty();
-    let ca = std::fs::read(stand.folder.path().join("ca.pem")).unwrap();
+    let ca = std::fs::read(stand.files.folder().join("ca.pem")).unwrap();
     roots
         .add(CertificateDer::from_pem_slice(&ca).unwrap())
         .unwrap();
@@ -201,7 +177,7 @@ async fn any_certificate_is_enough_where_none_is_verified() {
 async fn a_rotated_certificate_counts_from_the_next_connection_on() {
     let stand = Stand::new(TLS);
     let protection = stand.open();
-    stand.issue("rotated.example");
+    stand.files.issue("rotated.example");
     let client = Some((stand.client(false), "localhost"));
     let (heard, _) = exchange(&protection, client, b"hello").await;
     assert!(heard.unwrap_err().contains("not valid for name"));
@@ -210,14 +186,16 @@ async fn a_rotated_certificate_counts_from_the_next_connection_on() {
     assert_eq!(heard.unwrap(), "hello");
 
     // A key that does not fit, as between the two writes of a rotation: the former pair goes on.
-    stand.write("key.pem", &KeyPair::generate().unwrap().serialize_pem());
+    stand
+        .files
+        .write("key.pem", &KeyPair::generate().unwrap().serialize_pem());
     let client = Some((stand.client(false), "rotated.example"));
     assert_eq!(
         exchange(&protection, client, b"hello").await.0.unwrap(),
         "hello"
     );
     // Nor does a file that is caught half written open the listener.
-    stand.write("web.yml", "");
+    stand.files.write("web.yml", "");
     assert!(protection.is_tls());
 }
 
@@ -276,19 +254,21 @@ async fn a_changed_password_counts_at_once() {
     let stand = Stand::new(&users(&[("alice", "old")]));
     let protection = stand.open();
     assert_eq!(protection.authorize(&login("alice", "old")).await, Ok(()));
-    stand.write("web.yml", &users(&[("alice", "new")]));
+    stand.files.write("web.yml", &users(&[("alice", "new")]));
     assert_eq!(
         protection.authorize(&login("alice", "old")).await,
         Err(Unauthorized)
     );
     assert_eq!(protection.authorize(&login("alice", "new")).await, Ok(()));
-    stand.write("web.yml", "basic_auth_users: { alice: new }\n");
+    stand
+        .files
+        .write("web.yml", "basic_auth_users: { alice: new }\n");
     assert_eq!(
         protection.authorize(&login("alice", "new")).await,
         Ok(()),
         "broken: the former"
     );
-    stand.write("web.yml", "");
+    stand.files.write("web.yml", "");
     assert_eq!(
         protection.authorize(&HeaderMap::new()).await,
         Err(Unauthorized),
@@ -325,10 +305,10 @@ fn configured_fields_replace_those_of_an_answer() {
 #[test]
 fn the_mistakes_of_named_files_are_those_of_the_key_that_names_them() {
     let stand = Stand::new("tls_server_config:\n  cert_file: ca.pem\n  key_file: key.pem\n");
-    let path = stand.folder.path().join("web.yml");
+    let path = stand.files.folder().join("web.yml");
     let error = Protection::check(&path).unwrap_err().to_string();
     assert!(error.contains("tls_server_config"), "{error}");
-    stand.write(
+    stand.files.write(
         "web.yml",
         "tls_server_config:\n  cert_file: cert.pem\n  key_file: cert.pem\n",
     );
