@@ -30,11 +30,11 @@ pub struct Renewals {
 }
 
 /// TLS of a listener: `tls_server_config` of a web configuration, as a section. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTls(Kept<Arc<ServerConfig>>);
 
 /// TLS towards servers: Prometheus' `tls_config`, as a section. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientTls(Kept<Client>);
 
 /// What a section says, and what it said of its files.
@@ -44,7 +44,8 @@ struct Kept<T> {
     read: Read<T>,
 }
 
-type Read<T> = fn(&Section, &mut Watched, &mut Mistakes) -> Option<T>;
+/// Reads a section whose files are relative to a folder, with the protocols to offer.
+type Read<T> = fn(&Node, &Path, &[Vec<u8>], &mut Watched, &mut Mistakes) -> Option<T>;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Section {
@@ -71,12 +72,7 @@ impl ServerTls {
         protocols: &[&str],
         mistakes: &mut Mistakes,
     ) -> Option<Self> {
-        let read: Read<_> = |section, watched, mistakes| {
-            let Section {
-                node,
-                directory,
-                protocols,
-            } = section;
+        let read: Read<_> = |node, directory, protocols, watched, mistakes| {
             let tls = tls::read(node, directory, protocols, watched, mistakes)?;
             Some(tls.server)
         };
@@ -116,15 +112,7 @@ impl ClientTls {
         protocols: &[&str],
         mistakes: &mut Mistakes,
     ) -> Option<Self> {
-        let read: Read<_> = |section, watched, mistakes| {
-            let Section {
-                node,
-                directory,
-                protocols,
-            } = section;
-            client::read(node, directory, protocols, watched, mistakes)
-        };
-        Kept::begin(node, directory, protocols, read, mistakes).map(Self)
+        Kept::begin(node, directory, protocols, client::read, mistakes).map(Self)
     }
 
     /// Shakes hands as a client of `host`, a name or an address without brackets, and offers `protocols` in place of those
@@ -175,6 +163,23 @@ fn bytes_of(protocols: &[&str]) -> Vec<Vec<u8>> {
     bytes.collect()
 }
 
+impl Section {
+    fn read<T>(&self, read: Read<T>, watched: &mut Watched, mistakes: &mut Mistakes) -> Option<T> {
+        let Self {
+            node,
+            directory,
+            protocols,
+        } = self;
+        read(node, directory, protocols, watched, mistakes)
+    }
+}
+
+impl<T> Kept<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl<T: Clone> Kept<T> {
     fn begin(
         node: &Node,
@@ -189,7 +194,7 @@ impl<T: Clone> Kept<T> {
             protocols: bytes_of(protocols),
         };
         let mut watched = Watched::default();
-        let in_force = read(&section, &mut watched, mistakes)?;
+        let in_force = section.read(read, &mut watched, mistakes)?;
         let state = State {
             section,
             in_force,
@@ -200,10 +205,6 @@ impl<T: Clone> Kept<T> {
             state: Arc::new(Mutex::new(state)),
             read,
         })
-    }
-
-    fn state(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is in force, read again where a file has changed.
@@ -217,7 +218,7 @@ impl<T: Clone> Kept<T> {
 
     fn renew(&self, state: &mut State<T>) -> bool {
         let (mut watched, mut mistakes) = (Watched::default(), Mistakes::new());
-        let read = (self.read)(&state.section, &mut watched, &mut mistakes);
+        let read = state.section.read(self.read, &mut watched, &mut mistakes);
         state.watched = watched;
         let section = &state.section.node.place.key;
         match mistakes.into_result(read) {
@@ -263,9 +264,9 @@ impl<T: Clone> Kept<T> {
     }
 }
 
-impl<T: Clone> Kept<T> {
-    /// Whether both say the same, whatever their files have come to hold.
-    fn says_the_same(&self, other: &Self) -> bool {
+/// Equal are those that say the same, whatever their files have come to hold.
+impl<T> PartialEq for Kept<T> {
+    fn eq(&self, other: &Self) -> bool {
         if Arc::ptr_eq(&self.state, &other.state) {
             return true;
         }
@@ -274,21 +275,7 @@ impl<T: Clone> Kept<T> {
     }
 }
 
-impl PartialEq for ServerTls {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.says_the_same(&other.0)
-    }
-}
-
-impl Eq for ServerTls {}
-
-impl PartialEq for ClientTls {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.says_the_same(&other.0)
-    }
-}
-
-impl Eq for ClientTls {}
+impl<T> Eq for Kept<T> {}
 
 #[cfg(test)]
 mod tests;
