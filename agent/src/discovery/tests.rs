@@ -1,3 +1,5 @@
+pub(in crate::discovery) mod background;
+
 use expect_test::{Expect, expect};
 
 use super::*;

@@ -2,10 +2,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use resource_ledger::{Labels as Account, Ledger, ServiceTaskOutcome, Settings, TaskSet};
 use tokio::net::UdpSocket;
 
 use super::*;
+use crate::discovery::tests::background::{Background, mistake, read};
 
 /// One record of the answer, on the wire: type and data. The name is that of the question.
 type Wire = (u16, Vec<u8>);
@@ -48,8 +48,7 @@ fn answer(question: &[u8], code: u8, records: &[Wire]) -> Vec<u8> {
 }
 
 struct World {
-    ledger: Ledger,
-    tasks: TaskSet<()>,
+    background: Background,
     server: SocketAddr,
 }
 
@@ -58,10 +57,8 @@ impl World {
     async fn answering(answers: Vec<(u8, Vec<Wire>)>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let server = socket.local_addr().expect("bound");
-        let ledger = Ledger::new(Settings::default());
-        let mut tasks = TaskSet::new();
-        let account = ledger.account::<ServiceTaskOutcome>(Account::new());
-        tasks.spawn(account.open(), async move {
+        let mut background = Background::new();
+        background.spawn(async move {
             let mut buffer = [0; 512];
             let mut number = 0;
             while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
@@ -71,19 +68,12 @@ impl World {
                 socket.send_to(&wire, from).await.expect("sent");
             }
         });
-        Self {
-            ledger,
-            tasks,
-            server,
-        }
+        Self { background, server }
     }
 
     fn run(&mut self, yaml: &str) -> (Outlet, Arc<tokio::sync::Notify>) {
-        let root = checked_yaml::parse(&format!("refresh_interval: 50ms\n{yaml}")).expect("YAML");
-        let mut mistakes = Mistakes::new();
-        let provider = DnsDiscovery::read(&root, &mut mistakes);
-        assert!(mistakes.is_empty(), "{mistakes}");
-        let (outlet, changed) = Outlet::alone("dns");
+        let yaml = format!("refresh_interval: 50ms\n{yaml}");
+        let provider = read(&yaml, DnsDiscovery::read);
         let server = self.server;
         let resolver = move || {
             let mut connection = ConnectionConfig::udp();
@@ -96,10 +86,8 @@ impl World {
             builder.options_mut().attempts = 0;
             builder.build().map_err(|error| error.to_string())
         };
-        let account = self.ledger.account::<ServiceTaskOutcome>(Account::new());
-        let task = provider.expect("read").run_with(outlet.clone(), resolver);
-        self.tasks.spawn(account.open(), task);
-        (outlet, changed)
+        let run = |outlet| provider.run_with(outlet, resolver);
+        self.background.run("dns", run)
     }
 }
 
@@ -174,9 +162,7 @@ async fn a_server_that_fails_keeps_what_was_found_and_a_name_that_is_gone_does_n
     let mut world = World::answering(vec![(0, found), (2, Vec::new())]).await;
     let (outlet, changed) = world.run("names: [h.example.org.]\ntype: A\nport: 80");
     changed.notified().await;
-    while outlet.report().error.is_none() {
-        tokio::task::yield_now().await;
-    }
+    mistake(&outlet).await;
     assert_eq!(members(&outlet).len(), 1);
 
     let found = vec![(1, vec![10, 0, 0, 1])];

@@ -1,20 +1,17 @@
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::response::IntoResponse;
 use axum::routing::any;
-use resource_ledger::{Labels as Account, Ledger, ServiceTaskOutcome, Settings, TaskSet};
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
 use super::*;
 use crate::discovery::Outlet;
+use crate::discovery::tests::background::{Background, mistake, read};
 
 /// A server that answers each question with the next answer, the last for ever, and passes on what it was asked.
 struct World {
-    ledger: Ledger,
-    tasks: TaskSet<()>,
+    background: Background,
     url: String,
     refresh_interval: &'static str,
     asked: mpsc::Receiver<Request>,
@@ -28,8 +25,6 @@ fn json(text: &str) -> Answer {
 
 impl World {
     async fn answering(answers: Vec<Answer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}/targets", listener.local_addr().expect("bound"));
         let (sender, asked) = mpsc::channel(64);
         let answers = Arc::new(std::sync::Mutex::new(answers));
         let answer = move |request: Request| {
@@ -45,17 +40,11 @@ impl World {
                 (status, [(CONTENT_TYPE, media_type)], body).into_response()
             }
         };
-        let ledger = Ledger::new(Settings::default());
-        let mut tasks = TaskSet::new();
-        let router = Router::new().route("/targets", any(answer));
-        let account = ledger.account::<ServiceTaskOutcome>(Account::new());
-        tasks.spawn(account.open(), async move {
-            axum::serve(listener, router).await.expect("served");
-        });
+        let mut background = Background::new();
+        let url = background.serve("/targets", any(answer)).await;
         Self {
-            ledger,
-            tasks,
-            url,
+            background,
+            url: format!("{url}/targets"),
             refresh_interval: "500ms",
             asked,
         }
@@ -66,15 +55,10 @@ impl World {
             "url: {}\nrefresh_interval: {}\n{more}",
             self.url, self.refresh_interval
         );
-        let root = checked_yaml::parse(&yaml).expect("YAML");
-        let mut mistakes = Mistakes::new();
-        let provider = HttpDiscovery::read(&root, Path::new("."), &mut mistakes);
-        assert!(mistakes.is_empty(), "{mistakes}");
-        let (outlet, changed) = Outlet::alone("http");
-        let account = self.ledger.account::<ServiceTaskOutcome>(Account::new());
-        let task = provider.expect("read").run(outlet.clone());
-        self.tasks.spawn(account.open(), task);
-        (outlet, changed)
+        let provider = read(&yaml, |root, mistakes| {
+            HttpDiscovery::read(root, Path::new("."), mistakes)
+        });
+        self.background.run("http", |outlet| provider.run(outlet))
     }
 }
 
@@ -153,12 +137,7 @@ async fn an_answer_that_is_too_large_is_none() {
     let mut world = World::answering(vec![json(&format!("[\"{large}\"]"))]).await;
     world.refresh_interval = "1m";
     let (outlet, _) = world.run("");
-    let error = loop {
-        if let Some(error) = outlet.report().error {
-            break error;
-        }
-        tokio::task::yield_now().await;
-    };
+    let error = mistake(&outlet).await;
     assert_eq!(error, format!("{}: {reason}", world.url));
 }
 

@@ -1,18 +1,16 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use checked_yaml::Mistakes;
-use resource_ledger::{Labels as Account, Ledger, ServiceTaskOutcome, Settings, TaskSet};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::discovery::tests::background::{Background, mistake, read};
 use crate::labels::Labels;
 
 /// What a pod is made of.
@@ -239,14 +237,11 @@ struct Cluster {
     listed: Arc<Mutex<(u64, Vec<Value>)>>,
     watches: mpsc::Receiver<(String, mpsc::Sender<Bytes>)>,
     directory: tempfile::TempDir,
-    ledger: Ledger,
-    tasks: TaskSet<()>,
+    background: Background,
 }
 
 impl Cluster {
     async fn listing(objects: Vec<Value>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
         let listed = Arc::new(Mutex::new((1, objects)));
         let (begun, watches) = mpsc::channel(16);
         let answer = {
@@ -268,6 +263,9 @@ impl Cluster {
                 }
             }
         };
+        let mut background = Background::new();
+        let pods = "/api/v1/namespaces/shop/pods";
+        let url = background.serve(pods, get(answer)).await;
         let directory = tempfile::tempdir().expect("a directory");
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -277,34 +275,22 @@ impl Cluster {
         });
         std::fs::write(directory.path().join("kubeconfig"), kubeconfig.to_string())
             .expect("written");
-        let ledger = Ledger::new(Settings::default());
-        let mut tasks = TaskSet::new();
-        let account = ledger.account::<ServiceTaskOutcome>(Account::new());
-        let router = Router::new().route("/api/v1/namespaces/shop/pods", get(answer));
-        tasks.spawn(account.open(), async move {
-            axum::serve(listener, router).await.expect("served");
-        });
         Self {
             listed,
             watches,
             directory,
-            ledger,
-            tasks,
+            background,
         }
     }
 
     fn run(&mut self) -> (Outlet, Arc<Notify>) {
         let yaml = "role: pod\nkubeconfig_file: kubeconfig\nnamespaces: { own_namespace: true }\n\
                     selectors: [{ role: pod, label: app=cart }]";
-        let root = checked_yaml::parse(yaml).expect("YAML");
-        let mut mistakes = Mistakes::new();
-        let provider = KubernetesDiscovery::read(&root, self.directory.path(), &mut mistakes);
-        assert!(mistakes.is_empty(), "{mistakes}");
-        let (outlet, changed) = Outlet::alone("kubernetes");
-        let account = self.ledger.account::<ServiceTaskOutcome>(Account::new());
-        let task = provider.expect("read").run(outlet.clone());
-        self.tasks.spawn(account.open(), task);
-        (outlet, changed)
+        let provider = read(yaml, |root, mistakes| {
+            KubernetesDiscovery::read(root, self.directory.path(), mistakes)
+        });
+        let run = |outlet| provider.run(outlet);
+        self.background.run("kubernetes", run)
     }
 }
 
@@ -384,24 +370,16 @@ async fn a_cluster_is_listed_and_watched_through_breaks_and_gone_versions() {
 
 #[tokio::test]
 async fn without_access_it_says_so_and_has_no_targets() {
-    let cluster = Cluster::listing(Vec::new()).await;
-    let (outlet, _) = Outlet::alone("kubernetes");
+    let mut cluster = Cluster::listing(Vec::new()).await;
     let provider = KubernetesDiscovery {
         role: Role::Pod,
         kubeconfig_file: Some(cluster.directory.path().join("none")),
         namespaces: Namespaces::default(),
         selectors: Vec::new(),
     };
-    let account = cluster.ledger.account::<ServiceTaskOutcome>(Account::new());
-    let _task = cluster
-        .ledger
-        .spawn(account.open(), provider.run(outlet.clone()));
-    let error = loop {
-        if let Some(error) = outlet.report().error {
-            break error;
-        }
-        tokio::task::yield_now().await;
-    };
+    let run = |outlet| provider.run(outlet);
+    let (outlet, _) = cluster.background.run("kubernetes", run);
+    let error = mistake(&outlet).await;
     assert!(error.starts_with("no access to the cluster: "), "{error}");
 }
 
