@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use leak_agent::agent::Agent;
 use leak_agent::config::Config;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+
+use crate::wire::certificates::Authority;
 
 /// `alice123`, as in the exporters' own example.
 const USERS: &str =
@@ -17,16 +18,12 @@ const MUTUAL: &str = "tls_server_config: { cert_file: cert.pem, key_file: key.pe
 
 /// Writes an authority, a certificate of it and its key, and a web configuration.
 fn write(folder: &Path, configuration: &str) {
-    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let parameters = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    let certificate = parameters.signed_by(&key, &authority).unwrap();
+    let authority = Authority::new();
+    let identity = authority.identity("127.0.0.1");
     for (name, text) in [
-        ("ca.pem", authority.pem()),
-        ("cert.pem", certificate.pem()),
-        ("key.pem", key.serialize_pem()),
+        ("ca.pem", authority.pem),
+        ("cert.pem", identity.certificate),
+        ("key.pem", identity.key),
         ("web.yml", configuration.to_owned()),
         (
             "agent.yml",

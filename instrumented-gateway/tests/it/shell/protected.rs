@@ -3,10 +3,9 @@
 use instrumented_gateway::config::Config;
 use instrumented_gateway::gateway::Gateway;
 use instrumented_gateway::telemetry::Telemetry;
-use rcgen::{CertificateParams, KeyPair};
 
 use super::support::text;
-use crate::support::{Upstream, get, request};
+use crate::support::{Certificates, Upstream, get, request};
 
 const CONFIG: &str = "upstreams: [{ name: one, endpoints: [\"{0}\"] }]\nroutes: [{ path: /*, proxy: one }]\nweb_config_file: web.yml\n";
 /// `alice123`, as in the exporters' own example.
@@ -67,24 +66,15 @@ async fn metrics_and_admin_ask_for_the_password() {
 
 #[tokio::test]
 async fn plain_http_is_told_that_tls_is_spoken() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let files = Certificates::new();
     let upstream = Upstream::hanging().await;
-    let key = KeyPair::generate().expect("a key");
-    let parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
-    let certificate = parameters.self_signed(&key).expect("a certificate");
-    for (name, text) in [
-        (
-            "web.yml",
-            "tls_server_config: { cert_file: cert.pem, key_file: key.pem }\n".to_owned(),
-        ),
-        ("cert.pem", certificate.pem()),
-        ("key.pem", key.serialize_pem()),
-        ("gateway.yml", text(CONFIG, &[upstream.address])),
-    ] {
-        std::fs::write(folder.path().join(name), text).expect("written");
-    }
-    let config =
-        Config::load(&folder.path().join("gateway.yml")).unwrap_or_else(|error| panic!("{error}"));
+    files.write(
+        "web.yml",
+        "tls_server_config: { cert_file: cert.pem, key_file: key.pem }\n",
+    );
+    files.write("gateway.yml", &text(CONFIG, &[upstream.address]));
+    let path = files.folder().join("gateway.yml");
+    let config = Config::load(&path).unwrap_or_else(|error| panic!("{error}"));
     let gateway = Gateway::start(config, Telemetry::default())
         .await
         .expect("started");
