@@ -10,8 +10,8 @@ mod request;
 mod response;
 mod upload;
 
-pub use progress::{DownstreamCut, Progress, UploadFault};
+pub use progress::{Progress, UploadFault};
 pub(crate) use request::StopDesk;
 pub use request::{RequestBody, RequestBodyError};
 pub use response::GatewayBody;
-pub(crate) use upload::UploadBound;
+pub use upload::UploadBound;

@@ -6,6 +6,9 @@
 use std::future::Future;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::time::Timeout;
+pub use tokio::time::error::Elapsed;
+
 /// Now, on the monotonic clock: the runtime's, so that a test that pauses its timers pauses this as well.
 #[expect(
     clippy::disallowed_methods,
@@ -31,17 +34,7 @@ pub async fn sleep_until(deadline: Instant) {
     tokio::time::sleep_until(deadline.into()).await;
 }
 
-/// The deadline passed before the future was ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the deadline passed")]
-pub struct Elapsed;
-
-/// Runs a future until a deadline and drops it there.
-///
-/// # Errors
-/// [`Elapsed`] where the deadline came first.
-pub async fn timeout_at<F: Future>(deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
+/// Runs a future until a deadline; gives [`Elapsed`] where the deadline came first.
+pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
     tokio::time::timeout_at(deadline.into(), future)
-        .await
-        .map_err(|_| Elapsed)
 }

@@ -24,7 +24,7 @@ use crate::body::GatewayBody;
 use crate::clock;
 use crate::config::{Call, Policy, RouteConfig};
 use crate::drill::{Drills, Grip};
-use crate::fields;
+use crate::fields::{self, Present};
 use crate::forward::{Inbound, failure, plain};
 use crate::hop::Hop;
 use crate::pool::Fate;
@@ -132,9 +132,15 @@ impl FanOut {
         let (mut head, _) = inbound.request.into_parts();
         let notes = head.extensions.get::<Notes>();
         let host = head.headers.remove(HOST);
-        let mut fields = fields::for_fan_out(head.headers);
-        self.hop
-            .mark_request(&mut fields, head.version, &inbound.origin, host.as_ref());
+        let present = Present::of(&head.headers);
+        let mut fields = fields::for_fan_out(head.headers, present);
+        self.hop.mark_request(
+            &mut fields,
+            present,
+            head.version,
+            &inbound.origin,
+            host.as_ref(),
+        );
         let plan = |caller: &Arc<Caller>| {
             let lane = match manner {
                 Manner::WithoutDeadline(_) | Manner::Detached(_) => Lane::Exempt,

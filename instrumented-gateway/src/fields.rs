@@ -4,6 +4,10 @@
 //! an intermediary removes them, and those that `Connection` names. What a client asks of its connection is read before that
 //! ([`Wishes`]) and said again of ours where we keep it. Framing is hyper's on both sides.
 
+mod present;
+
+pub(crate) use present::Present;
+
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
     CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE,
@@ -98,12 +102,19 @@ pub(crate) struct Wishes {
 
 impl Wishes {
     /// Reads a request's head that has not been stripped yet.
-    pub(crate) fn read(fields: &HeaderMap, version: Version, has_content: bool) -> Self {
-        let trailers = members(fields, &TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
+    pub(crate) fn read(
+        fields: &HeaderMap,
+        present: Present,
+        version: Version,
+        has_content: bool,
+    ) -> Self {
+        let trailers = present.has(Present::TE)
+            && members(fields, &TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
         // HTTP/1.0 and HTTP/2 have no Upgrade; with content it may be ignored, and is.
-        let upgrade = (version == Version::HTTP_11 && !has_content)
-            .then(|| upgrade(fields))
-            .flatten();
+        let upgrade =
+            (present.has(Present::UPGRADE) && version == Version::HTTP_11 && !has_content)
+                .then(|| upgrade(fields))
+                .flatten();
         Self { trailers, upgrade }
     }
 
@@ -154,23 +165,33 @@ pub(crate) fn members<'f>(
 }
 
 /// Removes what must not go on.
-pub(crate) fn strip_hop_by_hop(fields: &mut HeaderMap) {
-    if fields.contains_key(CONNECTION) {
+pub(crate) fn strip_hop_by_hop(fields: &mut HeaderMap, present: Present) {
+    if present.has(Present::CONNECTION) {
         let named: Vec<HeaderName> = members(fields, &CONNECTION)
+            // The most frequent by far, and one of those below.
+            .filter(|name| *name != "keep-alive")
             .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
             .collect();
         for name in named {
             fields.remove(name);
         }
+        fields.remove(CONNECTION);
     }
-    for name in &HOP_BY_HOP {
-        fields.remove(name);
+    if present.has(Present::HOP_BY_HOP) {
+        for name in &HOP_BY_HOP {
+            fields.remove(name);
+        }
     }
 }
 
 /// The fields of a proxied request that go upstream. `length` is that of its content, if it is known.
-pub(crate) fn for_proxy(mut fields: HeaderMap, length: Option<u64>, wishes: &Wishes) -> HeaderMap {
-    strip_hop_by_hop(&mut fields);
+pub(crate) fn for_proxy(
+    mut fields: HeaderMap,
+    present: Present,
+    length: Option<u64>,
+    wishes: &Wishes,
+) -> HeaderMap {
+    strip_hop_by_hop(&mut fields, present);
     fields.remove(HOST);
     match (&wishes.upgrade, wishes.trailers) {
         (Some(protocols), _) => {
@@ -191,8 +212,8 @@ pub(crate) fn for_proxy(mut fields: HeaderMap, length: Option<u64>, wishes: &Wis
 }
 
 /// The fields of a request that go to each call of a fan-out, which has no content and wants all of the answer as it is.
-pub(crate) fn for_fan_out(mut fields: HeaderMap) -> HeaderMap {
-    strip_hop_by_hop(&mut fields);
+pub(crate) fn for_fan_out(mut fields: HeaderMap, present: Present) -> HeaderMap {
+    strip_hop_by_hop(&mut fields, present);
     fields.remove(HOST);
     for name in CONDITIONAL.iter().chain(&CONTENT) {
         fields.remove(name);

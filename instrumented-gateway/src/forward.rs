@@ -13,13 +13,14 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use resource_ledger::{Account, BodyOutcome, Labels, OwnerRef, RequestOutcome, ServiceOutcome};
+use tokio_util::sync::CancellationToken;
 
 use crate::access_log::Notes;
-use crate::body::{DownstreamCut, GatewayBody, RequestBody, UploadBound};
+use crate::body::{GatewayBody, RequestBody, UploadBound};
 use crate::config::RouteConfig;
 use crate::drill::Drills;
 use crate::error::{ForwardError, Stage};
-use crate::fields::{self, Wishes};
+use crate::fields::{self, Present, Wishes};
 use crate::hop::{Hop, Origin};
 use crate::pool::Fate;
 use crate::route::{Captures, Template};
@@ -29,8 +30,13 @@ use crate::upstream::{BodyBound, Exchange, Lane, Reply, Upstream};
 /// A request that a route has been found for.
 #[derive(Debug)]
 pub struct Inbound {
-    /// As it came. Its extensions hold the [`DownstreamCut`] of its connection.
+    /// As it came.
     pub request: Request<Incoming>,
+    /// What bounds its content, if it has any.
+    pub upload: Option<UploadBound>,
+    /// Cancelling it drops the client's connection. An answer that stalls because the client does not read it is not
+    /// polled by the server, so that an error of the answer's own would never be seen.
+    pub cut: CancellationToken,
     /// What the route's pattern captured in its path.
     pub captures: Captures,
     /// The request, for everything that works for it.
@@ -53,17 +59,6 @@ pub struct Proxy {
     tunnels: Account<ServiceOutcome>,
     drills: Arc<Drills>,
     hop: Arc<Hop>,
-}
-
-impl Inbound {
-    /// The token that cuts its client off.
-    pub(crate) fn cut(&self) -> DownstreamCut {
-        self.request
-            .extensions()
-            .get::<DownstreamCut>()
-            .cloned()
-            .unwrap_or_default()
-    }
 }
 
 impl Proxy {
@@ -93,23 +88,25 @@ impl Proxy {
 
     /// Passes the request on and gives the head of the answer, whose body streams.
     pub async fn handle(&self, inbound: Inbound) -> Response<GatewayBody> {
-        let cut = inbound.cut().0;
         let Inbound {
             request,
+            upload,
+            cut,
             captures,
             owner,
             deadline,
             origin,
         } = inbound;
         let (mut head, incoming) = request.into_parts();
-        let bound = head.extensions.remove::<UploadBound>();
-        let body = RequestBody::streaming(incoming).bounded(bound);
-        let mut wishes = Wishes::read(&head.headers, head.version, !body.is_end_stream());
+        let body = RequestBody::streaming(incoming).bounded(upload);
+        let present = Present::of(&head.headers);
+        let has_content = !body.is_end_stream();
+        let mut wishes = Wishes::read(&head.headers, present, head.version, has_content);
         let client = head.extensions.remove::<OnUpgrade>();
         if client.is_none() {
             wishes.upgrade = None;
         }
-        let request = match self.outbound(head, body, &captures, &wishes, &origin) {
+        let request = match self.outbound(head, present, body, &captures, &wishes, &origin) {
             Ok(request) => request,
             Err(error) => return failure(&error),
         };
@@ -132,7 +129,7 @@ impl Proxy {
             Err(error) => return failure(&error),
         };
         if reply.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let switched = self.switch(reply, client, &wishes, &owner).await;
+            let switched = Box::pin(self.switch(reply, client, &wishes, &owner)).await;
             return switched.unwrap_or_else(|error| failure(&error));
         }
         let version = reply.version();
@@ -197,6 +194,7 @@ impl Proxy {
     fn outbound(
         &self,
         mut head: request::Parts,
+        present: Present,
         body: RequestBody,
         captures: &Captures,
         wishes: &Wishes,
@@ -216,9 +214,9 @@ impl Proxy {
         let target = target.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
         let length = body.size_hint().exact();
         let host = head.headers.remove(HOST);
-        let mut fields = fields::for_proxy(head.headers, length, wishes);
+        let mut fields = fields::for_proxy(head.headers, present, length, wishes);
         self.hop
-            .mark_request(&mut fields, head.version, origin, host.as_ref());
+            .mark_request(&mut fields, present, head.version, origin, host.as_ref());
         let mut request = Request::new(body);
         if let Some(notes) = head.extensions.get::<Notes>() {
             request.extensions_mut().insert(notes.clone());
@@ -234,7 +232,8 @@ impl Proxy {
 pub(crate) fn answer(mut response: Response<GatewayBody>) -> Response<GatewayBody> {
     *response.version_mut() = Version::HTTP_11;
     response.extensions_mut().clear();
-    fields::strip_hop_by_hop(response.headers_mut());
+    let fields = response.headers_mut();
+    fields::strip_hop_by_hop(fields, Present::of(fields));
     response
 }
 

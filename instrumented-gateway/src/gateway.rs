@@ -39,8 +39,9 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use resource_ledger::{Account, Labels, Ledger, Owner, RequestOutcome};
 
-use crate::body::{DownstreamCut, GatewayBody};
+use crate::body::GatewayBody;
 use crate::config::Config;
+use crate::fields::Present;
 use crate::forward::{Inbound, plain};
 use crate::metrics::PanicMeter;
 use crate::route::Lookup;
@@ -92,7 +93,8 @@ impl Front {
         if request.headers().len() > table.max_headers {
             return table.refuse(request, &client, &origin, Refusal::TooManyFields);
         }
-        let found = match table.settle(&mut request, &origin) {
+        let present = Present::of(request.headers());
+        let found = match table.settle(&mut request, present, &origin) {
             Ok(None) => table.paths.find(request.uri().path()),
             Ok(Some(response)) => return table.conclude(request, &client, &origin, response),
             Err(refusal) => return table.refuse(request, &client, &origin, refusal),
@@ -106,7 +108,7 @@ impl Front {
                 return table.refuse(request, &client, &origin, Refusal::Unmatched);
             }
         };
-        let bound = match route.bound(request.body()) {
+        let upload = match route.bound(request.body()) {
             Ok(bound) => bound,
             Err(refusal) => {
                 return table.refuse_on(&route.ends, request, &client, &origin, refusal);
@@ -118,20 +120,17 @@ impl Front {
                 return table.refuse_on(&route.ends, request, &client, &origin, refusal);
             }
         };
-        let id = identity::identify(request.headers_mut(), origin.trusted);
+        let id = identity::identify(request.headers_mut(), present, origin.trusted);
         let line = table.line(&client, &route.ends, &mut request, &id);
         // Declared before the handler's future, and so dropped after it where the client leaves.
         let owner = Owner::begin(&route.ends.requests, id);
         let record = Record::new(&route.ends.meters).logged(line).within(place);
-        let deadline = route.deadline(&request, &origin);
+        let deadline = route.deadline(request.headers(), present, &origin);
         client.limit_stall(route.stall_limit);
-        let cut = DownstreamCut(client.cut().clone());
-        request.extensions_mut().insert(cut);
-        if let Some(bound) = bound {
-            request.extensions_mut().insert(bound);
-        }
         let inbound = Inbound {
             request,
+            upload,
+            cut: client.cut().clone(),
             captures,
             owner: owner.reference(),
             deadline,

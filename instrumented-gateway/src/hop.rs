@@ -8,10 +8,11 @@
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use http::header::{FORWARDED, VIA};
+use http::header::{Entry, FORWARDED, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use crate::config::{Forwarding, HopConfig};
+use crate::fields::Present;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -19,14 +20,39 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED: [HeaderName; 3] = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST];
 
 /// Who sent a request, as far as the gateway can tell.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The address that connected; `None` where it is not known.
-    pub address: Option<IpAddr>,
+    pub address: Option<PeerAddress>,
     /// Whether it came over TLS.
     pub secure: bool,
     /// Whether the address is one of `trusted_peers`.
     pub trusted: bool,
+}
+
+/// The address of a peer, written once for all of its requests. One of version 4 within version 6 counts as version 4.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerAddress {
+    canonical: IpAddr,
+    text: HeaderValue,
+}
+
+impl PeerAddress {
+    /// As it stands in fields.
+    pub(crate) fn text(&self) -> &HeaderValue {
+        &self.text
+    }
+}
+
+impl From<IpAddr> for PeerAddress {
+    fn from(address: IpAddr) -> Self {
+        let canonical = address.to_canonical();
+        let text = HeaderValue::try_from(canonical.to_string());
+        Self {
+            canonical,
+            text: text.expect("the characters of an address are those of a value"),
+        }
+    }
 }
 
 /// This gateway as one hop of many.
@@ -71,11 +97,20 @@ impl Hop {
     pub(crate) fn mark_request(
         &self,
         fields: &mut HeaderMap,
+        present: Present,
         version: Version,
         origin: &Origin,
         host: Option<&HeaderValue>,
     ) {
         fields.append(VIA, self.via(version));
+        if present.has(Present::FORWARDED) && !keeps(self.forwarded, origin) {
+            fields.remove(FORWARDED);
+        }
+        if present.has(Present::X_FORWARDED) && !keeps(self.x_forwarded, origin) {
+            for name in &X_FORWARDED {
+                fields.remove(name);
+            }
+        }
         self.mark_forwarded(fields, origin, host);
         self.mark_x_forwarded(fields, origin, host);
     }
@@ -95,9 +130,6 @@ impl Hop {
     }
 
     fn mark_forwarded(&self, fields: &mut HeaderMap, origin: &Origin, host: Option<&HeaderValue>) {
-        if !keeps(self.forwarded, origin) {
-            fields.remove(FORWARDED);
-        }
         if self.forwarded == Forwarding::Off {
             return;
         }
@@ -112,16 +144,11 @@ impl Hop {
         origin: &Origin,
         host: Option<&HeaderValue>,
     ) {
-        if !keeps(self.x_forwarded, origin) {
-            for name in &X_FORWARDED {
-                fields.remove(name);
-            }
-        }
         if self.x_forwarded == Forwarding::Off {
             return;
         }
-        if let Some(address) = origin.address {
-            append_to_list(fields, X_FORWARDED_FOR, &address.to_canonical().to_string());
+        if let Some(address) = &origin.address {
+            append_to_list(fields, X_FORWARDED_FOR, address.text());
         }
         // Of these there is one: what the first hop saw.
         let scheme = HeaderValue::from_static(scheme(origin));
@@ -142,11 +169,9 @@ fn scheme(origin: &Origin) -> &'static str {
 }
 
 /// One line, however many there were: many who read it look at one line only.
-fn append_to_list(fields: &mut HeaderMap, name: HeaderName, member: &str) {
-    if !fields.contains_key(&name) {
-        if let Ok(value) = HeaderValue::try_from(member) {
-            fields.insert(name, value);
-        }
+fn append_to_list(fields: &mut HeaderMap, name: HeaderName, member: &HeaderValue) {
+    if let Entry::Vacant(vacant) = fields.entry(&name) {
+        vacant.insert(member.clone());
         return;
     }
     let mut list: Vec<u8> = Vec::new();
@@ -162,7 +187,7 @@ fn append_to_list(fields: &mut HeaderMap, name: HeaderName, member: &str) {
 
 /// An element of `Forwarded` (RFC 7239, 4).
 fn forwarded_element(origin: &Origin, host: Option<&HeaderValue>) -> String {
-    let mut element = match origin.address.map(|address| address.to_canonical()) {
+    let mut element = match origin.address.as_ref().map(|address| address.canonical) {
         Some(IpAddr::V4(address)) => format!("for={address}"),
         Some(IpAddr::V6(address)) => format!("for=\"[{address}]\""),
         None => "for=unknown".to_owned(),

@@ -257,7 +257,10 @@ impl Pool {
                 self.shared.common.meters.reused();
                 hold
             }
-            Claim::Connect(slot) => connect::connect(&self.shared, slot, claimant, &fate).await?,
+            Claim::Connect(slot) => {
+                // In a box: it is kilobytes long, and most requests find a connection.
+                Box::pin(connect::connect(&self.shared, slot, claimant, &fate)).await?
+            }
         };
         Ok(Lease::new(hold, Arc::clone(&self.shared), fate))
     }

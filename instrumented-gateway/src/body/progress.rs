@@ -4,15 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
-
 use crate::clock;
-
-/// Closes the client's connection when it is cancelled. The accept loop puts one into the extensions of each request and
-/// drops the connection when it is cancelled: a body that stalls because the client does not read is not polled by the
-/// server, so an error from its `poll_frame` would never be seen.
-#[derive(Debug, Clone, Default)]
-pub struct DownstreamCut(pub CancellationToken);
 
 /// What is known of one exchange's bodies; shared by both of them and by the task that watches over the connection.
 #[derive(Debug)]

@@ -79,7 +79,7 @@ impl RequestBody {
 
     /// The same, within bounds.
     #[must_use]
-    pub(crate) fn bounded(mut self, bound: Option<UploadBound>) -> Self {
+    pub fn bounded(mut self, bound: Option<UploadBound>) -> Self {
         self.watch = bound
             .filter(|_| self.incoming.is_some())
             .map(|bound| Box::new(UploadWatch::new(bound)));

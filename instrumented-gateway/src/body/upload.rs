@@ -15,9 +15,9 @@ use crate::clock;
 use crate::config::BodyLimits;
 use crate::metrics::{RouteLimit, RouteMeters};
 
-/// The limits of one request's content, and where it is counted that one was reached. Put into the request's extensions.
+/// The limits of one request's content, and where it is counted that one was reached.
 #[derive(Debug, Clone)]
-pub(crate) struct UploadBound {
+pub struct UploadBound {
     pub(crate) limits: BodyLimits,
     pub(crate) meters: RouteMeters,
 }

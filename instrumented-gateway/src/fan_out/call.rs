@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 use tokio_metrics::TaskMonitor;
 
 use crate::body::RequestBody;
-use crate::clock::{self, Elapsed};
+use crate::clock;
 use crate::error::{ForwardError, Stage};
 use crate::pool::Fate;
 use crate::route::{Captures, Template};
@@ -193,7 +193,7 @@ impl Caller {
                 .into())
             }
             Ok(Err(error)) => Err(error.into()),
-            Err(Elapsed) => {
+            Err(_) => {
                 body.time_out();
                 Err(CallError::Deadline(Stage::ResponseBody))
             }

@@ -16,6 +16,20 @@ fn names(fields: &HeaderMap) -> Vec<&str> {
     names
 }
 
+fn wishes(asked: &HeaderMap, version: Version, has_content: bool) -> Wishes {
+    Wishes::read(asked, Present::of(asked), version, has_content)
+}
+
+fn proxied_with(asked: HeaderMap, length: Option<u64>, wishes: &Wishes) -> HeaderMap {
+    let present = Present::of(&asked);
+    for_proxy(asked, present, length, wishes)
+}
+
+fn called_with(asked: HeaderMap) -> HeaderMap {
+    let present = Present::of(&asked);
+    for_fan_out(asked, present)
+}
+
 #[test]
 fn what_speaks_of_one_connection_stays_behind() {
     let request = fields(&[
@@ -29,13 +43,13 @@ fn what_speaks_of_one_connection_stays_behind() {
         ("accept-encoding", "gzip"),
         ("content-length", "3"),
     ]);
-    let proxied = for_proxy(request, Some(3), &Wishes::default());
+    let proxied = proxied_with(request, Some(3), &Wishes::default());
     assert_eq!(names(&proxied), ["accept-encoding", "content-length"]);
 }
 
 #[test]
 fn content_of_unknown_length_is_chunked_again() {
-    let proxied = for_proxy(
+    let proxied = proxied_with(
         fields(&[("transfer-encoding", "chunked")]),
         None,
         &Wishes::default(),
@@ -56,14 +70,14 @@ fn a_fan_out_asks_for_all_of_it_as_it_is() {
         ("content-type", "text/plain"),
         ("accept-language", "en"),
     ]);
-    let called = for_fan_out(request);
+    let called = called_with(request);
     assert_eq!(names(&called), ["accept-language", "authorization"]);
 }
 
 /// The protocols that go upstream for a request without content.
 #[track_caller]
 fn check(pairs: &[(&'static str, &'static str)], expected: Option<&str>) {
-    let wishes = Wishes::read(&fields(pairs), Version::HTTP_11, false);
+    let wishes = self::wishes(&fields(pairs), Version::HTTP_11, false);
     let protocols = wishes
         .upgrade
         .as_ref()
@@ -89,27 +103,15 @@ fn an_upgrade_without_which_the_request_makes_no_sense_is_seen() {
 #[test]
 fn an_upgrade_needs_http_1_1_and_no_content() {
     let asked = fields(&[("upgrade", "websocket"), ("connection", "upgrade")]);
-    assert!(
-        Wishes::read(&asked, Version::HTTP_11, true)
-            .upgrade
-            .is_none()
-    );
-    assert!(
-        Wishes::read(&asked, Version::HTTP_10, false)
-            .upgrade
-            .is_none()
-    );
-    assert!(
-        Wishes::read(&asked, Version::HTTP_2, false)
-            .upgrade
-            .is_none()
-    );
+    assert!(wishes(&asked, Version::HTTP_11, true).upgrade.is_none());
+    assert!(wishes(&asked, Version::HTTP_10, false).upgrade.is_none());
+    assert!(wishes(&asked, Version::HTTP_2, false).upgrade.is_none());
 }
 
 #[test]
 fn an_answer_switches_to_one_of_the_protocols_asked_for() {
     let asked = fields(&[("upgrade", "a/1, b"), ("connection", "upgrade")]);
-    let wishes = Wishes::read(&asked, Version::HTTP_11, false);
+    let wishes = self::wishes(&asked, Version::HTTP_11, false);
     for (answered, expected) in [("A/1", true), ("b", true), ("a", false), ("a/1, b", false)] {
         assert_eq!(
             wishes.allow(&fields(&[("upgrade", answered)])),
@@ -129,9 +131,9 @@ fn trailers_are_said_again_of_our_connection() {
         ("gzip", false),
     ] {
         let asked = fields(&[("te", value), ("connection", "te")]);
-        let wishes = Wishes::read(&asked, Version::HTTP_11, false);
+        let wishes = self::wishes(&asked, Version::HTTP_11, false);
         assert_eq!(wishes.trailers, expected, "{value}");
-        let proxied = for_proxy(asked, Some(0), &wishes);
+        let proxied = proxied_with(asked, Some(0), &wishes);
         assert_eq!(proxied.contains_key(TE), expected, "{value}");
     }
 }

@@ -21,6 +21,7 @@ use super::exchange::Engaged;
 use crate::body::Progress;
 use crate::clock;
 use crate::config::DEFAULT_BODY_IDLE_TIMEOUT;
+use crate::hop::PeerAddress;
 
 /// No limit, in the atomic that holds it.
 const UNLIMITED: u64 = u64::MAX;
@@ -32,6 +33,7 @@ pub(crate) struct Client(Arc<State>);
 #[derive(Debug)]
 struct State {
     peer: SocketAddr,
+    address: PeerAddress,
     /// Whether TLS is spoken with it.
     secure: AtomicBool,
     cut: CancellationToken,
@@ -47,6 +49,7 @@ impl Client {
     pub(crate) fn new(peer: SocketAddr) -> Self {
         Self(Arc::new(State {
             peer,
+            address: peer.ip().into(),
             secure: AtomicBool::new(false),
             cut: CancellationToken::new(),
             stall_limit_milliseconds: AtomicU64::new(milliseconds(DEFAULT_BODY_IDLE_TIMEOUT)),
@@ -59,6 +62,7 @@ impl Client {
     pub(crate) fn of_a_stream(&self) -> Self {
         Self(Arc::new(State {
             peer: self.0.peer,
+            address: self.0.address.clone(),
             secure: AtomicBool::new(self.is_secure()),
             cut: self.0.cut.child_token(),
             stall_limit_milliseconds: AtomicU64::new(milliseconds(DEFAULT_BODY_IDLE_TIMEOUT)),
@@ -70,6 +74,11 @@ impl Client {
     /// Its address.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.0.peer
+    }
+
+    /// The same, as it goes on.
+    pub(crate) fn address(&self) -> &PeerAddress {
+        &self.0.address
     }
 
     /// From now on TLS is spoken with it.

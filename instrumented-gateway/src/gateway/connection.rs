@@ -114,7 +114,7 @@ impl Terms {
             Ok(Ok(words)) => Some((words == PREFACE, words)),
             // It left.
             Ok(Err(_)) => None,
-            Err(clock::Elapsed) => {
+            Err(_) => {
                 self.meters.timed_out();
                 None
             }

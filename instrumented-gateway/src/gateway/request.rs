@@ -7,7 +7,7 @@ use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 
-use crate::fields::members;
+use crate::fields::{Present, members};
 use crate::hop::Origin;
 use crate::metrics::RouteLimit;
 
@@ -101,11 +101,17 @@ impl Refusal {
 }
 
 /// Refuses what must not be passed on; afterwards Host is the one that the request means (RFC 9112, 3.2.2).
-pub(crate) fn check<B>(request: &mut Request<B>, origin: &Origin) -> Result<(), Refusal> {
+pub(crate) fn check<B>(
+    request: &mut Request<B>,
+    present: Present,
+    origin: &Origin,
+) -> Result<(), Refusal> {
     if request.method() == Method::CONNECT {
         return Err(Refusal::Connect);
     }
-    check_transfer_encoding(request.headers())?;
+    if present.has(Present::TRANSFER_ENCODING) {
+        check_transfer_encoding(request.headers())?;
+    }
     let authority = request.uri().authority();
     check_host(request.version(), request.headers(), authority.is_some())?;
     if let Some(authority) = authority {
@@ -129,12 +135,15 @@ pub(crate) fn check<B>(request: &mut Request<B>, origin: &Origin) -> Result<(), 
         }
         request.headers_mut().insert(HOST, host);
     }
-    check_expectations(request.version(), request.headers())
+    if present.has(Present::EXPECT) {
+        check_expectations(request.version(), request.headers())?;
+    }
+    Ok(())
 }
 
 /// HTTP/1.0 has no expectations (RFC 9110, 10.1.1).
 fn check_expectations(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
-    if version == Version::HTTP_10 || !headers.contains_key(EXPECT) {
+    if version == Version::HTTP_10 {
         return Ok(());
     }
     let met = members(headers, &EXPECT).all(|member| member.eq_ignore_ascii_case("100-continue"));
@@ -154,6 +163,9 @@ fn check_host(version: Version, headers: &HeaderMap, has_authority: bool) -> Res
 }
 
 fn is_host(value: &HeaderValue) -> bool {
+    if is_plain_name(value.as_bytes()) {
+        return true;
+    }
     let Ok(text) = value.to_str() else {
         return false;
     };
@@ -162,6 +174,23 @@ fn is_host(value: &HeaderValue) -> bool {
         let port_is_one = port.is_empty() || port == ":" || authority.port_u16().is_some();
         !authority.host().is_empty() && !text.contains('@') && port_is_one
     })
+}
+
+/// A name or an address of version 4, maybe with a port: nearly every Host, told at a glance.
+fn is_plain_name(host: &[u8]) -> bool {
+    let colon = host.iter().position(|byte| *byte == b':');
+    let (name, port) = host.split_at(colon.unwrap_or(host.len()));
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    !name.is_empty() && name.iter().all(is_part) && (port.len() <= 1 || is_port(&port[1..]))
+}
+
+fn is_port(digits: &[u8]) -> bool {
+    digits.len() <= 5
+        && digits.iter().all(u8::is_ascii_digit)
+        && digits
+            .iter()
+            .fold(0, |port, digit| port * 10 + u32::from(digit - b'0'))
+            <= 0xffff
 }
 
 fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -182,7 +211,10 @@ fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// The remaining budget in milliseconds that a peer passed on.
-pub(crate) fn deadline_milliseconds(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn deadline_milliseconds(headers: &HeaderMap, present: Present) -> Option<u64> {
+    if !present.has(Present::X_REQUEST_DEADLINE) {
+        return None;
+    }
     headers.get(DEADLINE)?.to_str().ok()?.parse().ok()
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, RETRY_AFTER};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use hyper::body::Incoming;
 use resource_ledger::{Account, Labels, Ledger, Owner, OwnerId, RequestOutcome};
@@ -26,6 +26,7 @@ use crate::config::{
 };
 use crate::drill::Drills;
 use crate::fan_out::FanOut;
+use crate::fields::Present;
 use crate::forward::{Inbound, Proxy, plain};
 use crate::hop::{Hop, Origin};
 use crate::metrics::{RouteLimit, RouteMeters, SharedRecorder};
@@ -112,7 +113,7 @@ impl Table {
     pub(super) fn origin(&self, client: &Client) -> Origin {
         let peer = client.peer().ip();
         Origin {
-            address: Some(peer),
+            address: Some(client.address().clone()),
             secure: client.is_secure(),
             trusted: self.trusted_peers.iter().any(|net| net.contains(peer)),
         }
@@ -122,13 +123,14 @@ impl Table {
     pub(super) fn settle<B: Body>(
         &self,
         request: &mut Request<B>,
+        present: Present,
         origin: &Origin,
     ) -> Result<Option<Response<GatewayBody>>, Refusal> {
-        request::check(request, origin)?;
+        request::check(request, present, origin)?;
         if self.is_too_long(request.uri()) {
             return Err(Refusal::UriTooLong);
         }
-        if self.hop.has_seen(request.headers()) {
+        if present.has(Present::VIA) && self.hop.has_seen(request.headers()) {
             return Err(Refusal::Loop);
         }
         final_recipient::answer(request)
@@ -225,7 +227,8 @@ impl Table {
         mut response: Response<GatewayBody>,
         refusal: Option<Refusal>,
     ) -> Response<Answer> {
-        let id = identity::identify(request.headers_mut(), origin.trusted);
+        let present = Present::of(request.headers());
+        let id = identity::identify(request.headers_mut(), present, origin.trusted);
         let line = self.line(client, ends, &mut request, &id);
         let owner = Owner::begin(&ends.requests, id);
         let mut record = Record::new(&ends.meters).logged(line);
@@ -279,8 +282,13 @@ impl Route {
     }
 
     /// The route's deadline, or the nearer one that a trusted peer passed on.
-    pub(super) fn deadline<B>(&self, request: &Request<B>, origin: &Origin) -> Instant {
-        let passed_on = request::deadline_milliseconds(request.headers())
+    pub(super) fn deadline(
+        &self,
+        headers: &HeaderMap,
+        present: Present,
+        origin: &Origin,
+    ) -> Instant {
+        let passed_on = request::deadline_milliseconds(headers, present)
             .filter(|_| origin.trusted)
             .map(Duration::from_millis);
         let budget = passed_on.map_or(self.deadline, |passed_on| passed_on.min(self.deadline));

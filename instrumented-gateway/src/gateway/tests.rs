@@ -134,7 +134,8 @@ async fn a_deadline_is_shortened_by_trusted_peers_alone() {
             peer.parse().expect("an address"),
             1,
         )));
-        let deadline = table.routes[0].deadline(&request, &origin);
+        let (fields, present) = (request.headers(), Present::of(request.headers()));
+        let deadline = table.routes[0].deadline(fields, present, &origin);
         deadline
             .saturating_duration_since(clock::now())
             .as_secs_f64()

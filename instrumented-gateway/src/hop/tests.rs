@@ -21,7 +21,8 @@ fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
 fn check(hop: &Hop, origin: Origin, came: &[(&'static str, &'static str)], expected: &[&str]) {
     let mut marked = fields(came);
     let host = HeaderValue::from_static("a:1");
-    hop.mark_request(&mut marked, Version::HTTP_11, &origin, Some(&host));
+    let present = Present::of(&marked);
+    hop.mark_request(&mut marked, present, Version::HTTP_11, &origin, Some(&host));
     marked.remove(VIA);
     let mut lines: Vec<String> = marked
         .iter()
@@ -33,7 +34,7 @@ fn check(hop: &Hop, origin: Origin, came: &[(&'static str, &'static str)], expec
 
 fn stranger() -> Origin {
     Origin {
-        address: Some(IpAddr::from([192, 0, 2, 1])),
+        address: Some(IpAddr::from([192, 0, 2, 1]).into()),
         secure: false,
         trusted: false,
     }
@@ -41,7 +42,7 @@ fn stranger() -> Origin {
 
 fn friend() -> Origin {
     Origin {
-        address: Some("2001:db8::1".parse().expect("an address")),
+        address: Some("2001:db8::1".parse::<IpAddr>().expect("an address").into()),
         secure: true,
         trusted: true,
     }

@@ -47,7 +47,7 @@ pub(super) async fn connect(
     let (transport, entry) = if claimant.enforced {
         match clock::timeout_at(until, connecting).await {
             Ok(connected) => connected,
-            Err(clock::Elapsed) => return Err(ForwardError::TimedOut(Stage::Connect)),
+            Err(_) => return Err(ForwardError::TimedOut(Stage::Connect)),
         }
     } else {
         connecting.await

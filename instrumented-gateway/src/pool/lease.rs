@@ -1,5 +1,6 @@
 //! The use of one connection for one exchange.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use resource_ledger::{BodyOutcome, ConnectionOutcome, CountedBody, EntryHandle};
 use tokio::sync::oneshot;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -26,6 +28,9 @@ pub(crate) struct Lease {
     pool: Arc<Shared>,
     fate: Fate,
 }
+
+/// What came of a request that was sent: the head of its answer, or why there is none, with the request if it never left.
+pub(crate) type Sent = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
 
 /// What is used for an exchange.
 #[derive(Debug)]
@@ -98,13 +103,10 @@ impl Lease {
     }
 
     /// Sends the request and waits for the head of the answer.
-    pub(crate) async fn send(
-        &mut self,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+    pub(crate) fn send(&mut self, request: Request<RequestBody>) -> impl Future<Output = Sent> {
         match &mut self.hold {
-            Some(Hold::Alone(session)) => session.sender().try_send_request(request).await,
-            Some(Hold::Stream(stream)) => stream.send(request).await,
+            Some(Hold::Alone(session)) => Either::Left(session.sender().try_send_request(request)),
+            Some(Hold::Stream(stream)) => Either::Right(Box::pin(stream.send(request))),
             None => unreachable!("a lease has its hold until it ends, which consumes it"),
         }
     }

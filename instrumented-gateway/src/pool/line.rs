@@ -137,7 +137,7 @@ impl Shared {
                 self.common.meters.rejected(Rejection::Draining);
                 Err(ForwardError::Draining)
             }
-            Err(clock::Elapsed) => Err(ForwardError::TimedOut(Stage::Connection)),
+            Err(_) => Err(ForwardError::TimedOut(Stage::Connection)),
         }
     }
 

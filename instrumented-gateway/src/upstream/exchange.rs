@@ -1,6 +1,7 @@
 //! One request to an upstream, as far as the head of its answer.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use super::in_flight::Place;
 use super::meter::Meter;
 use crate::access_log::Notes;
 use crate::body::{Progress, RequestBody};
-use crate::clock::{self, Elapsed};
+use crate::clock;
 use crate::config::Http2;
 use crate::error::{ForwardError, Stage};
 use crate::metrics::{Rejection, UpstreamResult};
@@ -264,7 +265,7 @@ impl Upstream {
             let (is_reused, is_stream) = (lease.is_reused(), lease.http2_scheme().is_some());
             let may_repeat = (is_reused || is_stream) && !again;
             let spare = may_repeat.then(|| copy(&request)).flatten();
-            let sent = within(&claimant, lease.send(request)).await;
+            let sent = within(&claimant, pin!(lease.send(request))).await;
             let failure = match sent {
                 Ok(Ok(mut response)) => {
                     let error = match refusal(&method, may_switch, &mut response) {
@@ -279,7 +280,7 @@ impl Upstream {
                     return Err(error);
                 }
                 Ok(Err(failure)) => failure,
-                Err(Elapsed) => {
+                Err(_) => {
                     lease.close(ConnectionOutcome::Error);
                     return Err(ForwardError::TimedOut(Stage::ResponseHead));
                 }
@@ -323,7 +324,10 @@ fn refusal(
     framing::settle(method, status, response.headers_mut()).map_err(ForwardError::Ambiguous)
 }
 
-async fn within<F: Future>(claimant: &Claimant, future: F) -> Result<F::Output, Elapsed> {
+async fn within<F: Future + Unpin>(
+    claimant: &Claimant,
+    future: F,
+) -> Result<F::Output, clock::Elapsed> {
     if claimant.enforced {
         clock::timeout_at(claimant.deadline, future).await
     } else {

@@ -2,6 +2,12 @@ use http::{HeaderMap, Method, Request};
 
 use super::*;
 
+/// What is said of a request alone.
+fn check_alone<B>(request: &mut Request<B>, origin: &Origin) -> Result<(), Refusal> {
+    let present = Present::of(request.headers());
+    check(request, present, origin)
+}
+
 /// What `check` says of a request: the Host that goes on, or the refusal.
 #[track_caller]
 fn checked(target: &str, fields: &[(&str, &str)], expected: &str) {
@@ -10,7 +16,7 @@ fn checked(target: &str, fields: &[(&str, &str)], expected: &str) {
         builder = builder.header(*name, *value);
     }
     let mut request = builder.body(()).expect("a request");
-    let said = match check(&mut request, &Origin::default()) {
+    let said = match check_alone(&mut request, &Origin::default()) {
         Ok(()) => match request.headers().get(HOST) {
             Some(host) => host.to_str().expect("text").to_owned(),
             None => "-".to_owned(),
@@ -58,7 +64,7 @@ fn https_needs_tls_or_a_trusted_peer() {
     let ask = |origin: Origin| {
         let builder = Request::builder().uri("https://b/x").header("host", "b");
         let mut request = builder.body(()).expect("a request");
-        check(&mut request, &origin)
+        check_alone(&mut request, &origin)
     };
     let (secure, trusted) = (true, true);
     assert_eq!(ask(Origin::default()), Err(Refusal::Insecure));
@@ -91,7 +97,7 @@ fn http_2_has_one_host() {
             builder = builder.header("host", host);
         }
         let mut request = builder.body(()).expect("a request");
-        check(&mut request, &Origin::default())
+        check_alone(&mut request, &Origin::default())
     };
     assert_eq!(ask("http://b/x", None), Ok(()));
     assert_eq!(ask("http://b/x", Some("B")), Ok(()));
@@ -116,7 +122,7 @@ fn http_1_0_needs_no_host() {
         .uri("/")
         .body(())
         .expect("a request");
-    assert_eq!(check(&mut request, &Origin::default()), Ok(()));
+    assert_eq!(check_alone(&mut request, &Origin::default()), Ok(()));
 }
 
 #[test]
@@ -159,7 +165,7 @@ fn connect_is_refused() {
         .body(())
         .expect("a request");
     assert_eq!(
-        check(&mut request, &Origin::default()),
+        check_alone(&mut request, &Origin::default()),
         Err(Refusal::Connect)
     );
 }
@@ -174,10 +180,34 @@ fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
 
 #[test]
 fn a_passed_on_deadline_is_a_whole_number_of_milliseconds() {
-    let read =
-        |value: &'static str| deadline_milliseconds(&headers(&[("x-request-deadline-ms", value)]));
+    let read = |value: &'static str| {
+        let fields = headers(&[("x-request-deadline-ms", value)]);
+        deadline_milliseconds(&fields, Present::of(&fields))
+    };
     assert_eq!(read("250"), Some(250));
     for value in ["", "-1", "1.5", "soon"] {
         assert_eq!(read(value), None, "{value}");
+    }
+}
+
+#[test]
+fn a_plain_name_is_a_host_by_the_grammar_too() {
+    for host in [
+        "a",
+        "EXAMPLE.org",
+        "192.0.2.1",
+        "a-b.c:80",
+        "a:",
+        "a:0080",
+        "a:65535",
+    ] {
+        assert!(is_plain_name(host.as_bytes()), "{host}");
+        assert!(host.parse::<Authority>().is_ok(), "{host}");
+    }
+    for other in [
+        "", ":80", "a:80:80", "a:8o", "a:65536", "a:000080", "[::1]", "a@b", "a b", "a/b", "a_b",
+        "\u{e9}",
+    ] {
+        assert!(!is_plain_name(other.as_bytes()), "{other}");
     }
 }

@@ -12,7 +12,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use instrumented_gateway::SocketGate;
-use instrumented_gateway::body::DownstreamCut;
 use instrumented_gateway::config::{Action, Config};
 use instrumented_gateway::drill::Drills;
 use instrumented_gateway::fan_out::FanOut;
@@ -25,6 +24,7 @@ use resource_ledger::{
     Account, Filter, Labels, Ledger, OpenEntry, Owner, OwnerId, RequestOutcome, Settings, Snapshot,
 };
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::{eventually, now, spawn};
 
@@ -239,11 +239,10 @@ impl Inner {
     }
 
     async fn serve(self: Arc<Self>, stream: tokio::net::TcpStream) {
-        let cut = DownstreamCut::default();
-        let service = service_fn(|mut request: Request<Incoming>| {
-            request.extensions_mut().insert(cut.clone());
-            let inner = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(inner.handle(request).await) }
+        let cut = CancellationToken::new();
+        let service = service_fn(|request: Request<Incoming>| {
+            let (inner, cut) = (Arc::clone(&self), cut.clone());
+            async move { Ok::<_, Infallible>(inner.handle(request, cut).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -251,13 +250,14 @@ impl Inner {
             .serve_connection(TokioIo::new(stream), service);
         tokio::select! {
             _ = connection => {}
-            () = cut.0.cancelled() => {}
+            () = cut.cancelled() => {}
         }
     }
 
     async fn handle(
         &self,
         request: Request<Incoming>,
+        cut: CancellationToken,
     ) -> http::Response<instrumented_gateway::body::GatewayBody> {
         let Lookup::Found { route, captures } = self.routes.find(request.uri().path()) else {
             panic!("no route for {}", request.uri());
@@ -265,6 +265,8 @@ impl Inner {
         let owner = Owner::begin(&self.requests, OwnerId::default());
         let inbound = Inbound {
             request,
+            upload: None,
+            cut,
             captures,
             owner: owner.reference(),
             deadline: now() + self.config.routes[route].deadline,
