@@ -9,6 +9,7 @@ is in a golden file. Python 3.9 or later, nothing but its standard library.
 """
 import argparse
 import contextlib
+import datetime
 import email
 import email.policy
 import http.server
@@ -328,11 +329,15 @@ def check_links():
     if silence != '{alertname="ResourceLeakUrgent", cluster="example", job="gateway"}':
         raise AssertionError(f"the silence is for {silence}")
     text = event["payload"]["custom_details"]["notification"]
-    frozen = urllib.parse.urlparse(re.search(r"Dashboard (\S+)", text).group(1))
+    frozen = urllib.parse.urlparse(re.search(r"As fired  (\S+)", text).group(1))
     query = urllib.parse.parse_qs(frozen.query)
-    if (int(query["to"][0]) - int(query["from"][0])) != 2 * 3_600_000 or query["var-job"] != ["gateway"]:
+    fired = int(datetime.datetime.fromisoformat(SINCE.replace("Z", "+00:00")).timestamp()) * 1000
+    # A range that ends later is in the future for whoever is called, and has no present.
+    if (int(query["from"][0]), int(query["to"][0])) != (fired - 3_600_000, fired + 60_000) or query["var-job"] != ["gateway"]:
         raise AssertionError(f"the dashboard is frozen at {query}")
-    if links["Evidence"] != SAID["evidence_url"] or not links["Runbook"].endswith(SAID["cause"]):
+    if re.search(r"Dashboard (\S+)", text).group(1) != SAID["dashboard_url"]:
+        raise AssertionError(f"the dashboard of now is not linked: {text}")
+    if links["Evidence"] != SAID["evidence_url"] or links["Dashboard"] != SAID["dashboard_url"] or not links["Runbook"].endswith(SAID["cause"]):
         raise AssertionError(f"links: {links}")
     print("silence, evidence, runbook and frozen dashboard lead where they say")
 

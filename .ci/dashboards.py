@@ -76,7 +76,7 @@ def lint_query(expr):
         yield "irate() shows two samples of a range"
     for counter in COUNTER.finditer(expr):
         before = expr[:counter.start()]
-        alone = not re.search(r"\b(rate|increase|count|timestamp|changes|resets)\($", before) and not before.rstrip().endswith("resource)")
+        alone = not re.search(r"\b(rate|increase|count|timestamp|changes|resets|last_over_time)\($", before) and not before.rstrip().endswith("resource)")
         # Which places exist, and totals that are told as such.
         if alone and not re.search(r"on \(job, instance\) $|sum by \(reason\) \($", before):
             yield f"{counter[0]} is a counter: rate() it"
@@ -246,8 +246,8 @@ class Prometheus:
             raise ValueError(f"a variable was not replaced: {expr}")
         return expr
 
-    def instant(self, expr):
-        now = time.time()
+    def instant(self, expr, at=None):
+        now = at or time.time()
         return [float(row["value"][1]) for row in self.api("query", query=self.substitute(expr, 5, now), time=now)["result"]]
 
     def range(self, expr, back=60, ahead=0):

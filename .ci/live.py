@@ -4,6 +4,7 @@ Prometheus and Alertmanager run the shipped files; only ports and the list of re
 through health and each drill, asks every query of every panel, looks at the states of the verdict, and reads what was
 notified. In rules mode the same drill must give the same alert in the same words, by way of Prometheus.
 """
+import calendar
 import contextlib
 import http.server
 import json
@@ -28,6 +29,7 @@ MAIN_DRILL = "detached-tasks"
 # What each drill is called by the alert, and with which share it is played so that it is found within a minute.
 DRILLS = {"detached-tasks": ("timeout_without_cancellation", 1), "no-deadline": ("fan_out_without_deadline", 1), "unclosed-bodies": ("unclosed_bodies", 0.3),
           "client-per-request": ("idle_connections_unbounded", 0.5), "undrained-bodies": ("undrained_bodies", 1), "slow-drip": ("unclosed_bodies", 0.1)}
+FROZEN_AFTER = 60  # seconds after an alert fired, at which its notification freezes the dashboard
 SPOKEN = "leak_incident_annotations"  # in rules mode alone
 RECORDED = ROOT / "dashboards" / "recorded"
 GOLDEN = ROOT / "dashboards" / "alertmanager" / "golden" / "drill.txt"
@@ -342,6 +344,12 @@ def check_notifications(system, write):
         if len(told) > 1 or any(len(body["alerts"]) != 1 for body in told):
             raise AssertionError(f"{name}: {len(told)} notifications of {[len(body['alerts']) for body in told]} alerts: two replicas are one")
     print("two leaking replicas are one notification; the ticket is muted by its page")
+    # What the notification's second link shows, to whoever follows it at once and to whoever reads it next week.
+    fired = calendar.timegm(time.strptime(alerts["ResourceLeakUrgent"]["startsAt"][:19], "%Y-%m-%dT%H:%M:%S"))
+    frozen = system.prometheus.instant(find_query("Verdict"), fired + FROZEN_AFTER)
+    if frozen != [2.0]:
+        raise AssertionError(f"the dashboard as it fired says {frozen}")
+    print("the dashboard as it fired says leaking")
     compare(alerts, write)
 
 

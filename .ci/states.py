@@ -12,7 +12,7 @@ import tempfile
 
 from dashboards import DASHBOARDS, panels
 
-SILENT, WELL, LEAKING, BLIND = 0, 1, 2, 2
+SILENT, WELL, LEAKING, FUTURE, BLIND = 0, 1, 2, 3, 2
 AGENT, OTHER = 'instance="a:9465",replica="a"', 'instance="b:9465",replica="b"'
 JUDGING, NEVER_SINCE = "0+30x40", "0x40"
 DEAD = "0+30x9 stale"  # the last word is five minutes old
@@ -24,13 +24,17 @@ def agent(own=AGENT, judged=JUDGING, up="1x40", job="gateway", leaking="0x40", w
         leaking, watched = (values.replace("x40", "x9 stale") for values in (leaking, watched))
     return {f'up{{job="leak-agent",{own}}}': up, f'leak_agent_last_evaluation_timestamp_seconds{{job="leak-agent",{own}}}': judged,
             f'leak_series{{job="{job}",verdict="leaking",{own}}}': leaking, f'leak_series{{job="{job}",verdict="healthy",{own}}}': watched,
-            f'leak_agent_series_watched{{job="leak-agent",{own}}}': watched}
+            f'leak_agent_series_watched{{job="leak-agent",{own}}}': watched,
+            f'leak_agent_series_dropped_total{{job="leak-agent",{own},reason="series_limit"}}': watched.replace("3x", "0x"),
+            f'leak_agent_notifications_total{{job="leak-agent",{own},result="failed"}}': watched.replace("3x", "0x")}
 
 
 def dead(own=AGENT, up="1x9 0x30", **more):
     return agent(own, DEAD, up, **more)
 
 
+# Something that Prometheus scrapes in every situation.
+OTHERS = {'up{job="gateway",instance="g:9901"}': "1x40"}
 INCIDENT = {f'leak_incident{{job="gateway",signal="process_threads",state="stalled",{AGENT}}}': "1x40"}
 PEER_DOWN = {f'leak_agent_peer_up{{job="leak-agent",{AGENT},peer="http://b:9465"}}': "1x9 0x30"}
 TARGET_DOWN = {'leak_agent_target_up{job="gateway",instance="g:9901",replica="a"}': "1x9 0x30"}
@@ -40,7 +44,7 @@ TABLE = [
     ("a series is convicted", agent(leaking="1x40"), ".*", LEAKING, WELL),
     ("nothing grows any more and an incident stands", agent() | INCIDENT, ".*", LEAKING, WELL),
     ("a series of another job is convicted", agent(leaking="1x40") | agent(job="shop"), "shop", WELL, WELL),
-    ("no agent has ever been scraped", {'up{job="gateway",instance="g:9901"}': "1x40"}, ".*", SILENT, SILENT),
+    ("no agent has ever been scraped", {}, ".*", SILENT, SILENT),
     ("the agent does not answer", dead(), ".*", SILENT, SILENT),
     ("the agent does not answer, and a leak was convicted", dead(leaking="1x40"), ".*", SILENT, SILENT),
     ("the agent is not listed any more", dead(up="1x9 stale"), ".*", SILENT, SILENT),
@@ -57,27 +61,52 @@ TABLE = [
     ("one shard was replaced under another address", agent() | dead(OTHER, up="1x9 stale"), ".*", WELL, WELL),
     ("one of a pair is silent, as the other says", agent() | dead(OTHER) | PEER_DOWN, ".*", WELL, WELL),
     ("both of a pair are silent", dead() | dead(OTHER), ".*", SILENT, SILENT),
+    # No series goes on until the moment that is asked about.
+    ("the range ends in the future", {own: values.replace("x40", "x6") for own, values in (OTHERS | agent(leaking="1x40")).items()}, ".*", FUTURE, SILENT),
+    ("the range ends a little in the future", {own: values.replace("x40", "x14") for own, values in (OTHERS | agent()).items()}, ".*", FUTURE, SILENT),
 ]
 
 
 def expressions():
-    """Of each panel of three states its expression, the same wherever it stands."""
+    """{panel: {reference: expression}}, the same wherever a panel of that name stands."""
     found = {}
     for path in DASHBOARDS:
         for panel in panels(json.loads(path.read_text())):
-            if panel["title"] in ("Verdict", "The agent"):
-                found.setdefault(panel["title"], set()).add(panel["targets"][0]["expr"])
-    if {title: len(own) for title, own in found.items()} != {"Verdict": 1, "The agent": 1}:
-        sys.exit(f"the panels of three states, and their expressions: {found}")
-    return [found[title].pop() for title in ("Verdict", "The agent")]
+            own = {target["refId"]: target["expr"] for target in panel["targets"]}
+            if panel["title"] == "Verdict" and found.setdefault("Verdict", own) != own:
+                sys.exit(f"{path.name}: its Verdict is another")
+            found[panel["title"]] = own
+    return found
 
 
-def tests(verdict, sees, table):
+def expected(said, seen):
+    """(panel, reference, value or None for no data): what a panel says where *Verdict* and *The agent* say that."""
+    yield "Verdict", "A", said
+    yield "The agent", "A", seen
+    if said != LEAKING:
+        # A zero, or a row that says "none", is health: not where somebody is silent.
+        yield "Instances", "A", 0 if said == WELL else None
+        yield "Incidents: what leaks, why, and where", "C", 2 if said == WELL else 3
+        yield "Suspects, most urgent first", "A", 0 if said == WELL else -1
+    if seen == SILENT:
+        for panel in ("Undelivered", "Dropped", "Targets down"):
+            yield panel, "A", None
+
+
+def filled(expr, job):
+    expr = expr.replace("$job", job)
+    for name in ("$instance", "$resource", "$upstream", "$route", "$signal"):
+        expr = expr.replace(name, ".*")
+    return expr
+
+
+def tests(found, table):
     return {"evaluation_interval": "30s", "tests": [
-        {"name": name, "interval": "30s", "input_series": [{"series": own, "values": values} for own, values in series.items()],
-         "promql_expr_test": [{"expr": expr.replace("$job", job), "eval_time": "10m", "exp_samples": [{"labels": "{}", "value": value}]}
-                              for expr, value in ((verdict, says), (sees, seen))]}
-        for name, series, job, says, seen in table]}
+        {"name": name, "interval": "30s", "input_series": [{"series": own, "values": values} for own, values in (OTHERS | series).items()],
+         "promql_expr_test": [{"expr": filled(found[panel][reference], job), "eval_time": "10m",
+                               "exp_samples": [] if value is None else [{"labels": "{}", "value": value}]}
+                              for panel, reference, value in expected(said, seen)]}
+        for name, series, job, said, seen in table]}
 
 
 def promtool(content):
@@ -90,15 +119,15 @@ def promtool(content):
 
 
 def main():
-    verdict, sees = expressions()
-    well, said = promtool(tests(verdict, sees, TABLE))
+    found = expressions()
+    well, said = promtool(tests(found, TABLE))
     if not well:
         sys.exit(said)
     for row in TABLE:
         # A table that holds for any answer guards nothing.
-        if promtool(tests(verdict, sees, [(*row[:3], 2 - row[3] if row[3] != WELL else SILENT, row[4])]))[0]:
+        if promtool(tests(found, [(*row[:3], LEAKING if row[3] == WELL else WELL, row[4])]))[0]:
             sys.exit(f"the opposite holds as well: {row[0]}")
-    print(f"Verdict and The agent say what is true in {len(TABLE)} situations")
+    print(f"the panels of three states say what is true in {len(TABLE)} situations, and nothing beside them reads as health in silence")
 
 
 if __name__ == "__main__":

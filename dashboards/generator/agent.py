@@ -20,13 +20,13 @@ def stats(board):
                "time() - min(leak_agent_last_evaluation_timestamp_seconds > 0)", "s", "SILENT", steps((None, GREEN), (60, ORANGE), (120, RED)),
                [runbook("LeakAgentEvaluationStale")], legend="ago", decimals=0)
     board.stat("Targets down", (3, 4), "Normal: 0. Above: what those held stays on record, and a new leak in them is not found. The error is in the agent's /api/v1/targets.",
-               "count(leak_agent_target_up == 0) or on () (0 * max(leak_agent_last_evaluation_timestamp_seconds))", "none", SILENT, steps((None, GREEN), (1, RED)),
+               f"(count(leak_agent_target_up == 0) or on () (0 * max(leak_agent_series_watched))) and on () {ALIVE}", "none", SILENT, steps((None, GREEN), (1, RED)),
                [runbook("LeakAgentTargetDown")], legend="targets")
     board.stat("Undelivered", (3, 4), "Alerts that an Alertmanager did not take in the last five minutes. Normal: 0. Above: nobody is paged by it; read the page of suspects until it is repaired.",
-               'sum(increase(leak_agent_notifications_total{result!="ok"}[5m])) or on () (0 * max(leak_agent_last_evaluation_timestamp_seconds))', "none", SILENT,
+               f'(sum(increase(leak_agent_notifications_total{{result!="ok"}}[5m])) or on () (0 * max(leak_agent_series_watched))) and on () {ALIVE}', "none", SILENT,
                steps((None, GREEN), (1, RED)), [runbook("LeakAgentNotificationsFailing")], legend="alerts", decimals=0)
     board.stat("Dropped", (3, 4), "Series left unwatched, and incidents and alerts refused, because a limit was reached. Normal: 0. Above: raise the limit or shard.",
-               "sum(increase(leak_agent_series_dropped_total[15m]))", "short", SILENT, steps((None, GREEN), (1, RED)), [runbook("LeakAgentSeriesDropped")],
+               f"sum(increase(leak_agent_series_dropped_total[15m])) and on () {ALIVE}", "short", SILENT, steps((None, GREEN), (1, RED)), [runbook("LeakAgentSeriesDropped")],
                legend="series", decimals=0)
     board.stat("Configuration", (3, 4), "Whether the configuration was in order when it was read last. Normal: in order. Otherwise the one before is in use: leak-agent check names key and line.",
                "min(leak_agent_config_last_reload_successful)", "none", SILENT, steps((None, RED), (1, GREEN)), [runbook("LeakAgentConfigInvalid")],
@@ -49,7 +49,7 @@ def watching(board):
     board.series("Targets found, watched, dropped and refused", (8, 7), "What discovery finds for each job and what became of it. Normal: flat between deployments. Dropped: by relabelling. Refused: at a limit, invalid, "
                  "or two with the same labels.",
                  [query("A", 'sum by (job) (leak_agent_discovery_targets{job=~"$job"})', "found {{job}}"),
-                  query("B", 'sum by (job, state) (leak_agent_targets{job=~"$job"})', "{{state}} {{job}}"),
+                  query("B", 'sum by (job, state) (leak_agent_targets{job=~"$job",state!="refused"})', "{{state}} {{job}}"),
                   query("C", 'sum by (job, reason) (leak_agent_targets_refused{job=~"$job"}) > 0 or sum by (job) (leak_agent_targets_refused{job=~"$job"})', "refused {{reason}} {{job}}")],
                  "short", SILENT, [runbook("LeakAgentSeesNothing")])
     board.series("Limits hit and overrides", (8, 7), "Dropped at a limit (totals, by reason; normal: flat) and overrides by state: an expired one is counted and not obeyed.",

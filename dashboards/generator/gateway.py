@@ -40,15 +40,21 @@ def stats(board):
     board.stat("Drill", (3, 4), "Whether this gateway leaks on purpose. Normal: none. A drill left on is an alert after an hour; stop it with DELETE /drill/NAME on "
                "the admin listener.", f"max(gateway_drill_active{{{CHOSEN}}})", "none", NOT_SCRAPED, steps((None, GREEN)),
                [runbook("GatewayDrillLeftOn")], {0: ("none", GREEN), 1: ("RUNNING", PURPLE)})
-    board.stat("Scraped", (3, 4), "How many of the chosen instances answered the last scrape. Every other panel shows only those: fewer than you run means "
-               "that you are not seeing all; look for the alert GatewayDown.",
-               f"sum(up{{{CHOSEN}}} and on (job, instance) resource_ledger_opened_total or on () vector(0))", "none", "NO DATA: no such target",
-               steps((None, RED), (1, GREEN)), [runbook("GatewayDown")], decimals=0)
+    board.stat("Not scraped", (3, 4), "How many of the chosen instances that count with the ledger did not answer the last scrape. Normal: 0. Above 0: every other panel "
+               "shows the others alone, and what is held there is not in sight; look for the alert GatewayDown.",
+               f"count(up{{{CHOSEN}}} == 0 and on (job, instance) last_over_time(resource_ledger_opened_total{{{CHOSEN}}}[12h])) "
+               f"or on () (0 * max(up{{{CHOSEN}}} and on (job, instance) resource_ledger_opened_total))", "none", "NO DATA: no such target",
+               steps((None, GREEN), (1, RED)), [runbook("GatewayDown")], decimals=0)
 
 
 def place(board):
     labels = "instance, resource, upstream, route, site"
     holds = f"sum by ({labels}) (resource_ledger_open{{{HELD},{JUDGED}}}) > 0"
+    # For the order, and hidden: what is held too long, then what is old. A connection that is held is a symptom of the task
+    # or body that holds it, and comes after those.
+    worst = (f"(sum by ({labels}) (resource_ledger_orphaned{{{HELD},{JUDGED}}}) + sum by ({labels}) (resource_ledger_overdue{{{HELD},{JUDGED}}})) * 1e9"
+             f" + max by ({labels}) (resource_ledger_oldest_age_seconds{{{HELD},{JUDGED}}})")
+    order = f"(({worst}) * (1 - 0.99 * count by ({labels}) (resource_ledger_open{{{HELD},resource=\"pool_connection\"}})) or {worst}) and {holds}"
     board.table("Where: places that hold something now, the worst first", (24, 6),
                 "Open entries by the place that opened them (site: crate and file; the line is in /debug/open). Normal: young entries, nothing orphaned or overdue. "
                 "Orphaned or overdue above 0: that place leaks, read its code. Otherwise an old age is only old.",
@@ -56,9 +62,7 @@ def place(board):
                  query("B", f"sum by ({labels}) (resource_ledger_overdue{{{HELD},{JUDGED}}}) and {holds}", table=True),
                  query("C", holds, table=True),
                  query("D", f"max by ({labels}) (resource_ledger_oldest_age_seconds{{{HELD},{JUDGED}}}) and {holds}", table=True),
-                 # For the order, and hidden: what is held too long, then what is old.
-                 query("E", f"(sum by ({labels}) (resource_ledger_orphaned{{{HELD},{JUDGED}}}) + sum by ({labels}) (resource_ledger_overdue{{{HELD},{JUDGED}}})) * 1e9"
-                       f" + max by ({labels}) (resource_ledger_oldest_age_seconds{{{HELD},{JUDGED}}}) and {holds}", table=True)],
+                 query("E", order, table=True)],
                 "short", "NO DATA: the service is not scraped, or holds nothing", [runbook("ResourceLeak"), LEAKS],
                 [by_name("oldest", unit="s"),
                  by_regex("orphaned|overdue", custom__cellOptions={"type": "color-background", "mode": "basic"},
@@ -143,7 +147,7 @@ def resources(board):
                  "connections with them; drained: the pool's bounded drain caught them.",
                  [query("A", f'sum by (upstream, outcome) (rate(resource_ledger_closed_total{{{HELD},resource="response_body"}}{RATE})) > 0', "{{upstream}} {{outcome}}")],
                  "ops", "No body was closed in this time, or not scraped", [runbook("ResourceLeak#undrained_bodies")])
-    board.series("Fan-out tasks: open, and ended per second by outcome", (8, 7), "Calls of fan-out routes. Normal: open is load times duration and 0 when idle, and nearly all end completed. Open "
+    board.series("Fan-out tasks: open, and how they end", (8, 7), "Calls of fan-out routes: open ones, and ended per second by outcome. Normal: open is load times duration and 0 when idle, and nearly all end completed. Open "
                  "rising without the load: the request waits for a call that never ends, or has left its calls behind. timed_out: the deadline works.",
                  [query("A", f'sum by (upstream) (resource_ledger_open{{{HELD},resource="fan_out_task"}})', "open {{upstream}}"),
                   query("B", f'sum by (upstream, outcome) (rate(resource_ledger_closed_total{{{HELD},resource="fan_out_task"}}{RATE})) > 0', "{{outcome}}/s {{upstream}}")],

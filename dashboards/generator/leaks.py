@@ -6,7 +6,7 @@ needs the proof that it was still exported when the agent judged last (`PRESENT`
 """
 from model import (BLUE, GREEN, GREY, MERGE, ORANGE, RED, SOURCE, Board, by_name, by_ref, by_regex, columns, dashboard, fixed, link, mapping, query,
                    runbook, sort_by, steps, to, variable)
-from verdict import ALIVE, SILENT, add_verdict
+from verdict import SEEN, SILENT, add_verdict
 
 LABELS = 'resource=~"$resource",upstream=~"$upstream",route=~"$route"'
 CHOSEN = f'job=~"$job",instance=~"$instance",{LABELS}'
@@ -34,7 +34,7 @@ FIT = f'{last("leak_fit_start_value")} + {last("leak_growth_per_second")} * (tim
 
 def or_state(expr, none, silent):
     """`expr`, or where it is empty one row that says why: `none` from a living agent, else `silent`. A table without rows says nothing."""
-    return f"{expr} or ((vector({none}) and on () {ALIVE} or on () vector({silent})) unless on () ({expr}))"
+    return f"{expr} or ((vector({none}) and on () {SEEN} or on () vector({silent})) unless on () ({expr}))"
 
 
 LINKS = [runbook("ResourceLeak"), to("Gateway: what it holds", "leakwatch-gateway")]
@@ -43,42 +43,43 @@ LINKS = [runbook("ResourceLeak"), to("Gateway: what it holds", "leakwatch-gatewa
 def stats(board):
     # Of what carries an incident, where something does: a connection that was reused for long is older than the leak that holds it.
     began = f"(leak_onset_timestamp_seconds{{{CHOSEN}}} and leak_verdict{{{CHOSEN}}} == 2)"
-    add_verdict(board, (5, 4), [to("Agent: is it seeing everything", "leakwatch-agent")])
-    board.stat("Runs out first in", (4, 4), "Time until the first convicted resource reaches its limit, by the fit. Normal: no leak, no forecast. Under four hours it is a page. "
-               "No number: no convicted series has a known limit, which is not the same as no leak.",
-               f"min(leak_seconds_to_exhaustion{{{CHOSEN}}})", "s", "no forecast: see the verdict", steps((None, RED), (14400, ORANGE), (86400, BLUE)),
+    board.stat("Runs out first in", (5, 4), "Time until the first convicted resource reaches its limit, by the fit. Normal: no leak, no forecast. Under four hours it is a page. "
+               "No number: no convicted series has a known limit, which is not the same as no leak; the notification may know one before that.",
+               f"min(leak_seconds_to_exhaustion{{{CHOSEN}}})", "s", "no forecast: see verdict and notification", steps((None, RED), (14400, ORANGE), (86400, BLUE)),
                [runbook("ResourceLeakUrgent")], legend="runs out in", decimals=1)
-    board.stat("Growth per hour", (4, 4), "Of the convicted series the one that grows fastest, bytes left out (they are in the suspects below). Per hour, because small rates are "
+    board.stat("Growth per hour", (5, 4), "Of the convicted series the one that grows fastest, bytes left out (they are in the suspects below). Per hour, because small rates are "
                "unreadable per second. Normal: no leak, no growth.",
                f'topk(1, max by (signal) (leak_growth_per_second{{{CHOSEN},signal!~".*bytes.*"}} and leak_verdict{{{CHOSEN}}} == 2) * 3600)', "short",
                "no growth: see the verdict", steps((None, BLUE)), LINKS, legend="{{signal}}", decimals=1)
-    board.stat("Leaking since", (4, 4), "The earliest onset of what carries an incident. Compare it with your deployments and with what else moved (below). Normal: no leak, no onset.",
+    board.stat("Leaking since", (5, 4), "The earliest onset of what carries an incident. Compare it with your deployments and with what else moved (below). Normal: no leak, no onset.",
                f"min({began} and on (job, signal, resource) leak_incident{{{INCIDENT}}}) * 1000 or min({began}) * 1000", "dateTimeFromNow", "no onset: see the verdict",
                steps((None, BLUE)), LINKS, legend="since")
-    board.stat("Instances", (3, 4), "How many instances hold what leaks. Normal: 0. All of them: the release. One: its host, its shard or its customers.",
-               f"count(count by (job, instance) (leak_verdict{{{CHOSEN}}} == 2)) or on () (0 * max(leak_agent_series_watched))", "none", SILENT,
+    board.stat("Instances", (4, 4), "How many instances hold what leaks. Normal: 0. All of them: the release. One: its host, its shard or its customers.",
+               f"count(count by (job, instance) (leak_verdict{{{CHOSEN}}} == 2)) or on () (0 * max(leak_agent_series_watched) and on () {SEEN})", "none", SILENT,
                steps((None, GREEN), (1, RED)), LINKS, legend="instances")
-    board.stat("Last judged", (4, 4), "Age of the agent's last evaluation, of several agents the oldest. Normal: a few seconds. Older than two minutes: everything that agent shows is old; bring it back first.",
+    board.stat("Last judged", (5, 4), "Age of the agent's last evaluation, of several agents the oldest. Normal: a few seconds. Older than two minutes: everything that agent shows is old; bring it back first.",
                "time() - min(leak_agent_last_evaluation_timestamp_seconds > 0)", "s", "AGENT SILENT", steps((None, GREEN), (60, ORANGE), (120, RED)),
                [runbook("LeakAgentEvaluationStale")], legend="ago", decimals=0)
 
 
 def incidents(board):
+    # The verdict and the cause come first, on a telephone too, where panels stand below each other.
+    add_verdict(board, (5, 5), [to("Agent: is it seeing everything", "leakwatch-agent")])
     labels = "job, namespace, signal, resource, upstream, route"
-    board.table("Incidents: what leaks, why, and where", (24, 5),
+    board.table("Incidents: what leaks, why, and where", (19, 5),
                 "One row for each living incident. Normal: none. The cause is a heading of the runbook: click it. The site is the file that opened what is held; its line is in the "
                 "alert. stalled: held, but no longer growing.",
                 [query("A", f"max by ({labels}, cause, site) (leak_incident_info{{{INCIDENT}}})", table=True),
                  query("B", f"max by ({labels}, state) (leak_incident{{{INCIDENT}}})", table=True),
                  query("C", or_state(f"max by ({labels}) (leak_incident_urgent{{{INCIDENT}}})", 2, 3), table=True)],
                 "none", NO_INCIDENT, LINKS,
-                [by_name("cause", custom__width=240, custom__cellOptions={"type": "color-text"}, color=fixed(RED),
+                [by_name("cause", custom__width=235, custom__cellOptions={"type": "color-text"}, color=fixed(RED),
                          links=[link("Runbook of this cause", "https://leaks.example.org/runbooks/ResourceLeak#${__value.text}")]),
-                 by_name("site", custom__width=290), by_name("signal", custom__width=205), by_name("resource", custom__width=115),
-                 by_name("upstream", custom__width=85), by_name("route", custom__width=100), by_name("state", custom__width=80), by_name("job", custom__width=90),
-                 by_name("urgent", custom__width=120, mappings=mapping({0: ("ticket", ORANGE), 1: ("PAGE", RED), 2: ("none convicted", GREEN), 3: ("AGENT SILENT", ORANGE)}),
+                 by_name("site", custom__width=280), by_name("signal", custom__width=205), by_name("resource", custom__width=110),
+                 by_name("upstream", custom__width=80), by_name("route", custom__width=90), by_name("state", custom__width=75), by_name("job", custom__width=85),
+                 by_name("urgent", custom__width=115, mappings=mapping({0: ("ticket", ORANGE), 1: ("PAGE", RED), 2: ("none convicted", GREEN), 3: ("see the verdict", ORANGE)}),
                          custom__cellOptions={"type": "color-background", "mode": "basic"})],
-                [MERGE, columns(["Value #C", "cause", "resource", "upstream", "route", "site", "signal", "state", "job"], {"Value #C": "urgent"}, ["Value #A", "Value #B"])])
+                [MERGE, columns(["Value #C", "cause", "job", "site", "resource", "upstream", "route", "state", "signal"], {"Value #C": "urgent"}, ["Value #A", "Value #B"])])
 
 
 def line(board):
@@ -108,9 +109,9 @@ def suspects(board):
                  # For the order, and hidden: convicted before undecided, then what runs out first.
                  query("F", f"{verdict} * 1e9 - (clamp_max({left}, 5e8) or {verdict} * 0 + 5e8)", table=True)],
                 "short", NO_SUSPECT, LINKS,
-                [by_name("verdict", mappings=mapping({-1: ("AGENT SILENT", ORANGE), 0: ("none", GREEN), 1: ("undecided", GREY), 2: ("LEAKING", RED)}), custom__cellOptions={"type": "color-background", "mode": "basic"}),
+                [by_name("verdict", mappings=mapping({-1: ("see the verdict", ORANGE), 0: ("none", GREEN), 1: ("undecided", GREY), 2: ("LEAKING", RED)}), custom__cellOptions={"type": "color-background", "mode": "basic"}),
                  by_name("runs out in", unit="s", decimals=1), by_name("since", unit="dateTimeFromNow", custom__width=130),
-                 by_name("growth per hour", unit="short", decimals=1, custom__width=130), by_regex("verdict|runs out in|limit", custom__width=105),
+                 by_name("growth per hour", unit="short", decimals=1, custom__width=130), by_name("verdict", custom__width=125), by_regex("runs out in|limit", custom__width=105),
                  by_name("resource", custom__width=120), by_name("upstream", custom__width=85), by_name("route", custom__width=95), by_name("site", custom__width=260),
                  by_name("signal", custom__width=205)],
                 [MERGE, sort_by("Value #F"),
@@ -143,7 +144,7 @@ def moved(board):
 
 def build():
     board = Board()
-    for part in (stats, incidents, line, suspects, moved):
+    for part in (incidents, stats, line, suspects, moved):
         part(board)
     signal = variable("signal", "Signal", 'label_values(leak_verdict{job=~"$job",instance=~"$instance"}, signal)')
     del signal["allValue"]  # all that is convicted, and not all that Prometheus has

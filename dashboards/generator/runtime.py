@@ -38,7 +38,7 @@ def process(board):
                  [query("A", f"sum by (instance) (process_resident_memory_bytes{{{CHOSEN}}})", "{{instance}}")], "bytes", NOT_SCRAPED, [runbook("ResourceLeak#unknown"), LEAKS])
     board.series("Descriptors, and the limit", (8, 7), "Normal: client and upstream connections and a few files. Towards the limit: who holds them is in Gateway (open entries, idle connections).",
                  [query("A", f"sum by (instance) (process_open_fds{{{CHOSEN}}})", "{{instance}}"),
-                  query("B", f"min(process_max_fds{{{CHOSEN}}}) < 5 * max(process_open_fds{{{CHOSEN}}}) or min(process_max_fds{{{CHOSEN}}})", "limit")], "short", NOT_SCRAPED,
+                  query("B", f"min(process_max_fds{{{CHOSEN}}})", "limit")], "short", NOT_SCRAPED,
                  [runbook("GatewayDescriptorsLow")], [by_regex("limit", color=fixed(RED), custom__lineStyle=DASH, custom__fillOpacity=0)])
     board.series("Threads", (8, 7), "Normal: the workers, the blocking pool and a few. Rising: blocking work that does not come back.",
                  [query("A", f"sum by (instance) (process_threads{{{CHOSEN}}})", "{{instance}}"),
