@@ -77,9 +77,14 @@ def held(board):
     board.series("Orphaned and overdue", (8, 7), "The two counts that need no statistics: 0 in a correct program at every scrape. Which of them rises tells the fault: "
                  "tasks orphaned, a timeout without cancellation; tasks overdue, a fan-out without deadline; bodies, not closed; connections alone, idle "
                  "ones without bound. The runbook has each.",
-                 [query("A", f"sum by (resource) (resource_ledger_orphaned{{{HELD},{JUDGED}}})", "orphaned {{resource}}"),
-                  query("B", f"sum by (resource) (resource_ledger_overdue{{{HELD},{JUDGED}}})", "overdue {{resource}}")],
-                 "short", NOT_SCRAPED, [runbook("ResourceLeak"), LEAKS])
+                 # The last is drawn on top: connections rise with what holds them, and what is orphaned is mostly overdue too.
+                 [query(ref, f"sum by (resource) (resource_ledger_{kind}{{{HELD},{JUDGED},resource{which}\"pool_connection\"}})", f"{kind} {{{{resource}}}}")
+                  for ref, kind, which in (("A", "overdue", "="), ("B", "orphaned", "="), ("C", "overdue", "!="), ("D", "orphaned", "!="))],
+                 "short", NOT_SCRAPED, [runbook("ResourceLeak"), LEAKS],
+                 [by_regex(".* pool_connection", color=fixed(GREY), custom__fillOpacity=0, custom__lineWidth=1),
+                  by_regex(".* tunnel", color=fixed(GREEN)),
+                  by_name("orphaned fan_out_task", color=fixed(RED)), by_name("overdue fan_out_task", color=fixed(ORANGE)),
+                  by_name("orphaned response_body", color=fixed(PURPLE)), by_name("overdue response_body", color=fixed(BLUE))])
     board.series("Oldest age", (8, 7), "Age of the oldest open entry, connections left out (they are reused and grow old in health). Load moves counts; only what is held moves "
                  "the oldest age, by a second each second. Normal: a band. A long WebSocket or download rises as well: that alone convicts nothing; ask /debug/open who owns it.",
                  [query("A", f'max by (resource, upstream) (resource_ledger_oldest_age_seconds{{{HELD},resource!~"pool_connection|connection_task|service_task"}})', "{{resource}} {{upstream}}")],
