@@ -160,7 +160,7 @@ def lint_rules(text, tests, name):
     for alert, block in rules_of(text):
         if not re.fullmatch(r"([A-Z][a-z]+)+", alert):
             yield f"{name}: {alert} is not in CamelCase"
-        for part in ("severity", "summary", "description", "runbook_url") if "*labels" not in block else ():
+        for part in ("severity", "summary", "description", "runbook_url", "dashboard_url") if "*labels" not in block else ():
             if not re.search(rf"\b{part}:", block):
                 yield f"{name}: {alert} has no {part}"
         cases = re.findall(rf"(?:- eval_time: \S+\n\s+alertname: {alert}\n(\s+exp_alerts:)?|- {{ eval_time: \S+ alertname: {alert} (}}))", tests)

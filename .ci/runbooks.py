@@ -3,7 +3,7 @@
     python3 .ci/runbooks.py
 
 - Every relative link of a Markdown file leads to a file, and its `#` to a heading there.
-- Every link to a published runbook, wherever it stands (rules, dashboards, golden notifications), leads to a page and a heading.
+- Every link to a published runbook or dashboard, wherever it stands (rules, golden notifications), leads to a page and a heading.
 - Every panel or dashboard that a runbook names in *italics* is there, by the beginning of its title.
 - Every metric that a page names is exported (`dashboards/recorded/`).
 """
@@ -51,6 +51,12 @@ def wrong_runbooks(text):
             yield f"links to the runbook {name}#{anchor}, and there is no such heading"
 
 
+def wrong_boards(text, boards):
+    for uid in sorted(set(re.findall(r"grafana\.example\.org/d/([\w-]+)", text))):
+        if uid not in boards:
+            yield f"links to the dashboard {uid}, which is not there"
+
+
 def wrong_titles(text, titles):
     for named in re.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", prose(text)):
         named = " ".join(named.split())
@@ -73,7 +79,7 @@ def exported():
 def main():
     boards = [json.loads(path.read_text()) for path in DASHBOARDS]
     titles = [board["title"] for board in boards] + [panel["title"] for board in boards for panel in panels(board)]
-    known = exported()
+    known, uids = exported(), {board["uid"] for board in boards}
     wrong = []
     for page in PAGES:
         text = page.read_text()
@@ -83,16 +89,17 @@ def main():
         wrong += [f"{page.relative_to(ROOT)}: {what}" for what in found]
     published = [path for path in (ROOT / "dashboards").rglob("*") if path.suffix in (".json", ".yml", ".txt", ".html", ".md", ".py")]
     for path in published:
-        wrong += [f"{path.relative_to(ROOT)}: {what}" for what in wrong_runbooks(path.read_text())]
+        text = path.read_text()
+        wrong += [f"{path.relative_to(ROOT)}: {what}" for what in (*wrong_runbooks(text), *wrong_boards(text, uids))]
     # A check that finds nothing in a broken page guards nothing.
     page = ROOT / "dashboards" / "runbooks" / "ResourceLeak.md"
     for finds in (wrong_links(page, "[x](Nowhere.md)"), wrong_links(page, "[x](ResourceLeak.md#nowhere)"), wrong_runbooks("https://leaks.example.org/runbooks/ResourceLeak#nowhere"),
-                  wrong_titles("look at *No such panel*", titles), wrong_metrics("`gateway_nothing_total`", known)):
+                  wrong_boards("https://grafana.example.org/d/nowhere?x=1", uids), wrong_titles("look at *No such panel*", titles), wrong_metrics("`gateway_nothing_total`", known)):
         if not list(finds):
             sys.exit("a slip that was made on purpose is not found")
     if wrong:
         sys.exit("\n".join(wrong))
-    print(f"{len(PAGES)} pages: links, headings, panels and metrics are there; so is every runbook that {len(published)} files link to")
+    print(f"{len(PAGES)} pages: links, headings, panels and metrics are there; so is every runbook and dashboard that {len(published)} files link to")
 
 
 if __name__ == "__main__":
