@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The gateway beside other proxies, in one run: proxying 100 B, 10 KB and 1 MB, and aggregating three calls.
 
-    cargo build --release -p instrumented-gateway --bins --examples
+    cargo build --profile dist -p instrumented-gateway --bins --examples
     instrumented-gateway/benches/side_by_side.py [--seconds 5] [--rounds 3] [--envoy PATH] [--only gateway,minimal]
 
 One worker thread each, wrk as load, Debian's nginx as upstream, all on this machine. The proxies take turns in each round,
@@ -62,14 +62,14 @@ listen proxy
 
 
 def minimal(place, port, backend):
-    binary = stand.built("examples/minimal_proxy")
+    binary = stand.built("examples/minimal_proxy", "dist")
     return place.start([binary, f"127.0.0.1:{port}", f"127.0.0.1:{backend}"], port), True
 
 
 def gateway(place, port, backend):
     more = "worker_threads: 1\nlimits: { header_read_timeout: 10m }"
     configuration = place.gateway_configuration(port, backend, more)
-    return place.start([stand.built("instrumented-gateway"), "--config", configuration], port), True
+    return place.start([stand.built("instrumented-gateway", "dist"), "--config", configuration], port), True
 
 
 def envoy_at(path):

@@ -18,7 +18,7 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) 
 PATIENCE_SECONDS = 10
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 NGINX_MODULES = pathlib.Path("/usr/lib/nginx/modules")
@@ -36,10 +36,10 @@ def program(name, package):
     return found or fail(f"{name} is missing: apt-get install {package}")
 
 
-def built(name):
-    path = TARGET / name
+def built(name, profile="release"):
+    path = TARGET / profile / name
     return path if path.exists() else fail(
-        f"{path} is missing: cargo build --release -p instrumented-gateway --bins --examples"
+        f"{path} is missing: cargo build --profile {profile} -p instrumented-gateway --bins --examples"
     )
 
 
