@@ -95,7 +95,7 @@ def lint_panel(panel):
         yield "no link onward"
     if not panel.get("title") or len(panel["title"]) > 70:
         yield "no title, or one that is cut"
-    if len(panel.get("description", "")) < 60:
+    if len(panel.get("description", "")) < 60 or not re.search(r"(?i)normal|three states|is usual|in a correct program", panel["description"]):
         yield "the description must say what is normal, what is bad and what to do"
     if not defaults.get("unit"):
         yield "no unit"

@@ -6,13 +6,14 @@
 - Every link to a published runbook or dashboard, wherever it stands (rules, golden notifications), leads to a page and a heading.
 - Every panel or dashboard that a runbook names in *italics* is there, by the beginning of its title.
 - Every metric that a page names is exported (`dashboards/recorded/`).
+- The page of every alert that gets somebody up says how to be sure in one minute and how to stop the bleeding.
 """
 import json
 import pathlib
 import re
 import sys
 
-from dashboards import DASHBOARDS, METRIC, ROOT, panels
+from dashboards import DASHBOARDS, METRIC, ROOT, panels, rules_of
 
 PAGES = [path for path in sorted(ROOT.rglob("*.md")) if "target" not in path.relative_to(ROOT).parts]
 FOR_PEOPLE = [path for path in PAGES if path.is_relative_to(ROOT / "dashboards")]
@@ -71,6 +72,21 @@ def wrong_metrics(text, exported):
             yield f"names {name}, which nobody exports"
 
 
+def pages_of_alerts():
+    """Of each alert that pages, its name: those of the rules, and the agent's own."""
+    yield "ResourceLeakUrgent"
+    for name in ("rules", "fallback-rules"):
+        for alert, block in rules_of((ROOT / "dashboards" / "prometheus" / f"{name}.yml").read_text()):
+            if "severity: critical" in block:
+                yield alert
+
+
+def lacking(text):
+    for words in ("be sure, in one minute", "stop the bleeding"):
+        if words not in text.lower():
+            yield f"pages somebody and does not say: {words}"
+
+
 def exported():
     texts = [path.read_text() for path in (ROOT / "dashboards" / "recorded").glob("*.txt")]
     return {re.split(r"[{ ]", line)[0] for text in texts for line in text.splitlines()} | {"up", "ALERTS"}
@@ -87,6 +103,11 @@ def main():
         if page in FOR_PEOPLE:
             found += [*wrong_titles(text, titles), *wrong_metrics(text, known)]
         wrong += [f"{page.relative_to(ROOT)}: {what}" for what in found]
+    paging = sorted(set(pages_of_alerts()))
+    if len(paging) < 9:
+        sys.exit(f"only {paging} page somebody")
+    for alert in paging:
+        wrong += [f"dashboards/runbooks/{alert}.md: {what}" for what in lacking((ROOT / "dashboards" / "runbooks" / f"{alert}.md").read_text())]
     published = [path for path in (ROOT / "dashboards").rglob("*") if path.suffix in (".json", ".yml", ".txt", ".html", ".md", ".py")]
     for path in published:
         text = path.read_text()
@@ -94,7 +115,7 @@ def main():
     # A check that finds nothing in a broken page guards nothing.
     page = ROOT / "dashboards" / "runbooks" / "ResourceLeak.md"
     for finds in (wrong_links(page, "[x](Nowhere.md)"), wrong_links(page, "[x](ResourceLeak.md#nowhere)"), wrong_runbooks("https://leaks.example.org/runbooks/ResourceLeak#nowhere"),
-                  wrong_boards("https://grafana.example.org/d/nowhere?x=1", uids), wrong_titles("look at *No such panel*", titles), wrong_metrics("`gateway_nothing_total`", known)):
+                  wrong_boards("https://grafana.example.org/d/nowhere?x=1", uids), wrong_titles("look at *No such panel*", titles), wrong_metrics("`gateway_nothing_total`", known), lacking("Be sure, in one minute: it is.")):
         if not list(finds):
             sys.exit("a slip that was made on purpose is not found")
     if wrong:
