@@ -36,10 +36,10 @@ def program(name, package):
     return found or fail(f"{name} is missing: apt-get install {package}")
 
 
-def built(name, profile="release"):
+def built(name, profile="release", package="instrumented-gateway"):
     path = TARGET / profile / name
     return path if path.exists() else fail(
-        f"{path} is missing: cargo build --profile {profile} -p instrumented-gateway --bins --examples"
+        f"{path} is missing: cargo build --profile {profile} -p {package} --bins --examples"
     )
 
 
