@@ -1,11 +1,12 @@
-//! How fast a body is read: the parser alone, in bytes per second.
+//! How fast a body is read: the parser alone, in bytes per second, of a body that is new to it and of one that it has read
+//! before and of which nothing was wanted.
 //!
 //! `cargo bench -p leak-agent --bench exposition`
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use leak_agent::exposition::{Format, ParseError, Parser};
+use leak_agent::exposition::{Format, Interest, ParseError, Parser, Unwanted};
 
 /// What a Go program exposes beside its own metrics.
 const CLIENT_GOLANG: &str = include_str!("../src/catalogue/recorded/client_golang.txt");
@@ -56,6 +57,20 @@ fn read(format: Format, body: &str) -> f64 {
     sum
 }
 
+fn read_again(format: Format, body: &str, unwanted: &mut Unwanted) -> u64 {
+    let mut sink = |sample: leak_agent::exposition::RawSample<'_>| {
+        black_box(sample);
+        Ok::<_, ParseError>(Interest::Unwanted)
+    };
+    let mut parser = Parser::begin(format, unwanted);
+    for chunk in body.as_bytes().chunks(16 << 10) {
+        let fed = parser.feed_wanted(chunk, unwanted, &mut sink);
+        fed.expect("an exposition");
+    }
+    let finished = parser.finish_wanted(unwanted, &mut sink);
+    finished.expect("an exposition")
+}
+
 fn exposition(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("exposition");
     for (name, format, body) in [
@@ -66,6 +81,11 @@ fn exposition(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| read(format, black_box(&body)))
+        });
+        let mut unwanted = Unwanted::default();
+        read_again(format, &body, &mut unwanted);
+        group.bench_function(format!("{name}, again"), |bencher| {
+            bencher.iter(|| read_again(format, black_box(&body), &mut unwanted))
         });
     }
     group.finish();

@@ -11,6 +11,7 @@
 mod error;
 mod line;
 mod number;
+mod unwanted;
 
 use std::borrow::Cow;
 use std::io::BufRead;
@@ -19,6 +20,7 @@ use leak_detect::Timestamp;
 
 pub use error::{ParseError, ParseProblem};
 use line::{Label, Scanned};
+pub use unwanted::Unwanted;
 
 /// Which grammar a body follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,15 @@ pub enum Format {
     Text,
     /// OpenMetrics 1.0: times are seconds, samples may carry exemplars, the body ends with `# EOF`.
     OpenMetrics,
+}
+
+/// Whether somebody wants a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    /// Somebody does.
+    Wanted,
+    /// Nobody does, nor will when it comes again.
+    Unwanted,
 }
 
 /// One sample as it stands in the body.
@@ -66,6 +77,12 @@ pub const MAX_LINE_BYTES: usize = 1 << 20;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 impl<'a> RawSample<'a> {
+    /// A hash of [`series`](Self::series): the same text has the same, and of two others one in 2⁶⁴. A target could make
+    /// two of its own texts meet.
+    pub fn series_hash(&self) -> u64 {
+        unwanted::hash(self.series.as_bytes())
+    }
+
     /// Name of the metric family.
     pub fn name(&self) -> Cow<'a, str> {
         self.name.of(self.line)
@@ -93,6 +110,12 @@ impl Parser {
         }
     }
 
+    /// A parser at the beginning of the next body of one target.
+    pub fn begin(format: Format, unwanted: &mut Unwanted) -> Self {
+        unwanted.begin();
+        Self::new(format)
+    }
+
     /// Samples so far.
     pub fn samples(&self) -> u64 {
         self.samples
@@ -107,6 +130,21 @@ impl Parser {
         chunk: &[u8],
         sink: &mut impl FnMut(RawSample<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut sink = wanting_all(sink);
+        self.feed_wanted(chunk, &mut Unwanted::default(), &mut sink)
+    }
+
+    /// As [`feed`](Self::feed), but samples of series that nobody wanted in an earlier body may be counted only. A body's
+    /// first bytes are fed after [`begin`](Self::begin), all of it with the same memory.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    pub fn feed_wanted<E: From<ParseError>>(
+        &mut self,
+        chunk: &[u8],
+        unwanted: &mut Unwanted,
+        sink: &mut impl FnMut(RawSample<'_>) -> Result<Interest, E>,
+    ) -> Result<(), E> {
         let mut rest = chunk;
         if !self.unfinished.is_empty() {
             let (line, ended) = next_line(&mut rest);
@@ -115,14 +153,14 @@ impl Parser {
                 return Ok(());
             }
             let mut line = std::mem::take(&mut self.unfinished);
-            self.line(&line, sink)?;
+            self.line(&line, unwanted, sink)?;
             line.clear();
             self.unfinished = line;
         }
         while !rest.is_empty() {
             let (line, ended) = next_line(&mut rest);
             if ended {
-                self.line(line, sink)?;
+                self.line(line, unwanted, sink)?;
             } else {
                 self.keep(line)?;
             }
@@ -135,17 +173,32 @@ impl Parser {
     /// # Errors
     /// The last line cannot be read, OpenMetrics lacks its `# EOF`, or the sink's own error.
     pub fn finish<E: From<ParseError>>(
-        mut self,
+        self,
         sink: &mut impl FnMut(RawSample<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut sink = wanting_all(sink);
+        self.finish_wanted(&mut Unwanted::default(), &mut sink)
+            .map(drop)
+    }
+
+    /// As [`finish`](Self::finish), with the memory of [`feed_wanted`](Self::feed_wanted); the samples of the whole body.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_wanted<E: From<ParseError>>(
+        mut self,
+        unwanted: &mut Unwanted,
+        sink: &mut impl FnMut(RawSample<'_>) -> Result<Interest, E>,
+    ) -> Result<u64, E> {
         let line = std::mem::take(&mut self.unfinished);
         if !line.is_empty() {
-            self.line(&line, sink)?;
+            self.line(&line, unwanted, sink)?;
         }
+        unwanted.end();
         if self.format == Format::OpenMetrics && !self.ended {
             return Err(self.error(ParseProblem::NoEof, b"").into());
         }
-        Ok(())
+        Ok(self.samples)
     }
 
     fn keep(&mut self, piece: &[u8]) -> Result<(), ParseError> {
@@ -161,7 +214,8 @@ impl Parser {
     fn line<E: From<ParseError>>(
         &mut self,
         line: &[u8],
-        sink: &mut impl FnMut(RawSample<'_>) -> Result<(), E>,
+        unwanted: &mut Unwanted,
+        sink: &mut impl FnMut(RawSample<'_>) -> Result<Interest, E>,
     ) -> Result<(), E> {
         self.lines += 1;
         let mut line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -183,6 +237,13 @@ impl Parser {
                 .error(ParseProblem::LineTooLong(MAX_LINE_BYTES), line)
                 .into());
         }
+        if let Some(end) = unwanted.known_to(line)
+            && str::from_utf8(&line[end..]).is_ok_and(|rest| line::is_measured(rest, self.format))
+        {
+            unwanted.meet();
+            self.samples += 1;
+            return Ok(());
+        }
         let text = match str::from_utf8(line) {
             Ok(text) => text,
             Err(error) => {
@@ -200,7 +261,7 @@ impl Parser {
             Err((problem, offset)) => return Err(self.diagnose(problem, offset, text).into()),
         };
         self.samples += 1;
-        sink(RawSample {
+        let interest = sink(RawSample {
             series,
             labels: &self.labels,
             name,
@@ -208,7 +269,11 @@ impl Parser {
             value,
             at,
             line_number: self.lines,
-        })
+        })?;
+        if interest == Interest::Unwanted {
+            unwanted.remember(series);
+        }
+        Ok(())
     }
 
     /// A first line that is no sample may be a page that was never meant to be an exposition.
@@ -230,6 +295,13 @@ impl Parser {
             excerpt: error::excerpt(near),
         }
     }
+}
+
+/// A sink that wants every sample.
+fn wanting_all<E>(
+    sink: &mut impl FnMut(RawSample<'_>) -> Result<(), E>,
+) -> impl FnMut(RawSample<'_>) -> Result<Interest, E> {
+    |raw| sink(raw).map(|()| Interest::Wanted)
 }
 
 /// Whether what follows a bracket could follow it in JSON, but not in an exposition that leaves out the name.

@@ -68,22 +68,41 @@ pub(super) fn scan<'a>(
         .ok_or((ParseProblem::MetricName, 0))?;
     refuse_repeated_names(line, labels)?;
 
+    let (value, at) = measured(&mut cursor, line, format)?;
+    Ok(Scanned {
+        series: &line[..series_end],
+        name,
+        value,
+        at,
+    })
+}
+
+/// Whether what follows a series that is known already can be read.
+pub(super) fn is_measured(rest: &str, format: Format) -> bool {
+    let mut cursor = Cursor {
+        bytes: rest.as_bytes(),
+        at: 0,
+    };
+    measured(&mut cursor, rest, format).is_ok()
+}
+
+/// Value and time, up to the end of the line.
+fn measured(
+    cursor: &mut Cursor<'_>,
+    line: &str,
+    format: Format,
+) -> Result<(f64, Option<Timestamp>), Fault> {
     cursor.skip_blanks();
     let at = cursor.at;
     let value = number::value(cursor.word(line)).ok_or((ParseProblem::Value, at))?;
     cursor.skip_blanks();
-    let time = timestamp(&mut cursor, line, format)?;
+    let time = timestamp(cursor, line, format)?;
     if format == Format::OpenMetrics && cursor.peek() == Some(b'#') {
-        exemplar(&mut cursor, line)?;
+        exemplar(cursor, line)?;
     }
     cursor.skip_blanks();
     match cursor.peek() {
-        None => Ok(Scanned {
-            series: &line[..series_end],
-            name,
-            value,
-            at: time,
-        }),
+        None => Ok((value, time)),
         Some(_) if time.is_none() => Err((ParseProblem::Timestamp, cursor.at)),
         Some(_) => Err((ParseProblem::EndOfLine, cursor.at)),
     }

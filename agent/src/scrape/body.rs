@@ -44,7 +44,7 @@ impl<'w> Body<'w> {
         limits: &crate::discovery::ScrapeLimits,
     ) -> Self {
         let intake = Intake {
-            parser: Parser::new(format),
+            parser: Parser::begin(format, &mut watched.unwanted),
             watched,
             body_limit: limits.body_bytes,
             sample_limit: limits.samples,
@@ -94,22 +94,25 @@ impl Intake<'_> {
             return Err(ScrapeError::BodyLimit(limit));
         }
         let (watched, samples, notes) = (&mut *self.watched, &mut self.samples, &mut self.notes);
-        let sample_limit = self.sample_limit;
-        self.parser.feed(bytes, &mut |raw| {
-            notes.samples += 1;
-            within(sample_limit, notes.samples)?;
+        let mut unwanted = std::mem::take(&mut watched.unwanted);
+        let read = self.parser.feed_wanted(bytes, &mut unwanted, &mut |raw| {
             watched.take(&raw, samples, notes)
-        })
+        });
+        watched.unwanted = unwanted;
+        self.notes.samples = self.parser.samples();
+        within(self.sample_limit, self.notes.samples)?;
+        read
     }
 
     fn finish(mut self) -> Result<(Vec<Sample>, Notes), ScrapeError> {
         let (watched, samples, notes) = (&mut *self.watched, &mut self.samples, &mut self.notes);
-        let sample_limit = self.sample_limit;
-        self.parser.finish(&mut |raw| {
-            notes.samples += 1;
-            within(sample_limit, notes.samples)?;
-            watched.take(&raw, samples, notes)
-        })?;
+        let mut unwanted = std::mem::take(&mut watched.unwanted);
+        let read = self
+            .parser
+            .finish_wanted(&mut unwanted, &mut |raw| watched.take(&raw, samples, notes));
+        watched.unwanted = unwanted;
+        self.notes.samples = read?;
+        within(self.sample_limit, self.notes.samples)?;
         Ok((self.samples, self.notes))
     }
 

@@ -37,7 +37,48 @@ fn any_sample() -> impl Strategy<Value = (String, String)> {
         })
 }
 
+/// The wanted lines of a body, those whose name begins with `a`, and what came of it all.
+fn wanted(format: Format, body: &[u8], chunk: usize, unwanted: &mut Unwanted) -> String {
+    let mut out = String::new();
+    let mut sink = |sample: RawSample<'_>| {
+        if !sample.name().starts_with('a') {
+            return Ok(Interest::Unwanted);
+        }
+        out.push_str(&format!("{} {}\n", sample.series, sample.value));
+        Ok::<_, ParseError>(Interest::Wanted)
+    };
+    let mut parser = Parser::begin(format, unwanted);
+    let mut result = Ok(());
+    for chunk in body.chunks(chunk) {
+        result = result.and_then(|()| parser.feed_wanted(chunk, unwanted, &mut sink));
+    }
+    match result.and_then(|()| parser.finish_wanted(unwanted, &mut sink)) {
+        Ok(samples) => out + &format!("{samples} samples"),
+        Err(error) => out + &format!("error: {error}"),
+    }
+}
+
 proptest! {
+    #[test]
+    fn what_was_unwanted_before_changes_nothing(
+        bodies in prop::collection::vec(
+            "((a|b|b\\{x=\"1\"\\}|b\\{x=\"é }\"\\}|a\\{x=\"2\",\\}|b\\{) (1|NaN|x|2 3|4 # \\{\\} 5)?\n){0,8}",
+            2..5,
+        ),
+        chunk in 1_usize..40,
+    ) {
+        for format in [Format::Text, Format::OpenMetrics] {
+            let mut unwanted = Unwanted::default();
+            for body in &bodies {
+                let end = if format == Format::OpenMetrics { "# EOF\n" } else { "" };
+                let body = format!("{body}{end}");
+                let remembering = wanted(format, body.as_bytes(), chunk, &mut unwanted);
+                let afresh = wanted(format, body.as_bytes(), chunk, &mut Unwanted::default());
+                prop_assert_eq!(remembering, afresh);
+            }
+        }
+    }
+
     #[test]
     fn what_is_written_is_read_however_it_is_cut(
         samples in prop::collection::vec(any_sample(), 0..12),

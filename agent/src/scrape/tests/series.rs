@@ -165,6 +165,68 @@ async fn what_is_known_is_what_the_last_whole_body_had() {
 }
 
 #[tokio::test]
+async fn what_nobody_watches_is_counted_at_every_scrape_and_held_to_the_limit() {
+    let body =
+        "a{x=\"1\"} 1\ngo_goroutines{a=\"1\"} 1\nb 2\nprocess_open_fds{a=\"1\"} 2\nc 3 # no\n";
+    let good = Server::start(vec![response(&[TEXT], body.replace(" # no", ""))]).await;
+    let bad = Server::start(vec![response(&[TEXT], body)]).await;
+    let whole = target(&good.address, "");
+    let client = HttpClient::new(whole.settings.http.clone(), 1);
+    let mut watched = watched(&whole);
+    for (server, settings, expected) in [
+        (&good, "", Ok(5)),
+        (&good, "", Ok(5)),
+        (
+            &good,
+            "sample_limit: 4",
+            Err("the body has more than 4 samples (sample_limit)"),
+        ),
+        (
+            &bad,
+            "",
+            Err("line 5: expected a time stamp or the end of the line at `# no`"),
+        ),
+        (&good, "", Ok(5)),
+    ] {
+        let scrape = scrape(&client, &target(&server.address, settings), &mut watched).await;
+        let told = scrape.result.map(|samples| {
+            assert_eq!(samples.len(), 2);
+            scrape.notes.samples
+        });
+        let told = told.map_err(|error| error.to_string());
+        assert_eq!(told, expected.map_err(str::to_owned));
+    }
+}
+
+#[tokio::test]
+async fn series_share_the_texts_of_their_labels_and_leave_none_behind() {
+    let body = |from: u32| -> String {
+        (from..from + 100)
+            .map(|number| format!("go_goroutines{{shard=\"{number}\",zone=\"here\"}} 1\n"))
+            .collect()
+    };
+    let bodies = [body(0), body(1000), body(2000)].map(|body| response(&[TEXT], body));
+    let server = Server::start(bodies.to_vec()).await;
+    let target = target(&server.address, "");
+    let client = HttpClient::new(target.settings.http.clone(), 1);
+    let mut watched = watched(&target);
+    for _ in 0..3 {
+        let scrape = scrape(&client, &target, &mut watched).await;
+        let samples = scrape.result.expect("samples");
+        let zone = |sample: &Sample| {
+            let pairs = sample.labels.pairs().iter();
+            pairs
+                .filter(|(name, _)| **name == *"zone")
+                .map(|(_, value)| Arc::clone(value))
+                .next()
+        };
+        let (first, last) = (zone(&samples[0]).unwrap(), zone(&samples[99]).unwrap());
+        assert!(Arc::ptr_eq(&first, &last));
+        assert!(watched.texts.len() <= 210, "{}", watched.texts.len());
+    }
+}
+
+#[tokio::test]
 async fn samples_are_relabelled_before_they_are_watched() {
     let body =
         "process_open_fds 3\ngo_goroutines{a=\"x\"} 1\nlegacy_threads{pool=\"p\"} 7\nother 1\n";
