@@ -32,7 +32,7 @@ use leak_detect::{Budget, Timestamp};
 pub use effects::{Effects, EvidenceRequest, Question, StateChange, Witnessed};
 pub use playing::{Measured, SlotIndex};
 pub use roster::TargetIndex;
-pub use saved::{Saved, SavedDetectors, SavedSeries, SavedTarget};
+pub use saved::{Detectors, Saved, SavedDetectors, SavedSeries, SavedTarget};
 pub use target::Health;
 pub use view::{Counters, SeriesView, TargetView};
 
@@ -294,8 +294,10 @@ impl Engine {
         let changed =
             alerts_changed || forgot || !changes.is_empty() || !fetch.is_empty() || self.has_news;
         self.has_news = false;
+        let (save, save_detectors) = self.save(now, changed);
         Effects {
-            save: self.save(now, changed),
+            save,
+            save_detectors,
             notifications,
             fetch,
             log,

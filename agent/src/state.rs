@@ -16,7 +16,7 @@ use std::{fs, io};
 use leak_detect::Timestamp;
 use redb::{Builder, Database, ReadableDatabase};
 
-use crate::engine::Saved;
+use crate::engine::{Detectors, Saved, SavedTarget};
 use crate::state::records::{Contents, WriteError};
 
 /// The version of the records that this agent writes. 1: the first.
@@ -26,7 +26,7 @@ pub const FORMAT: u64 = 1;
 pub const FILE_NAME: &str = "state.redb";
 
 /// Memory for pages of the file: what is read is read once, and what is written is not read again.
-const CACHE_BYTES: usize = 8 << 20;
+const CACHE_BYTES: usize = 2 << 20;
 
 /// The store, open and locked against other agents.
 #[derive(Debug)]
@@ -172,9 +172,33 @@ impl Store {
     /// # Errors
     /// [`StateError::Store`] or [`StateError::Encode`]; then what was stored before is still there.
     pub fn save(&self, saved: &Saved) -> Result<(), StateError> {
+        let detectors = saved.detectors.as_ref().map(|own| Detectors {
+            divisor: own.divisor,
+            targets: own.targets.iter().cloned(),
+        });
+        self.write(saved, detectors)
+    }
+
+    /// As [`save`](Self::save), with detectors that are never all in memory at once.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn save_with(
+        &self,
+        saved: &Saved,
+        detectors: Detectors<impl Iterator<Item = SavedTarget>>,
+    ) -> Result<(), StateError> {
+        self.write(saved, Some(detectors))
+    }
+
+    fn write(
+        &self,
+        saved: &Saved,
+        detectors: Option<Detectors<impl Iterator<Item = SavedTarget>>>,
+    ) -> Result<(), StateError> {
         let write = || -> Result<(), WriteError> {
             let transaction = self.database.begin_write().map_err(redb::Error::from)?;
-            records::write(&transaction, saved)?;
+            records::write(&transaction, saved, detectors)?;
             transaction.commit().map_err(redb::Error::from)?;
             Ok(())
         };

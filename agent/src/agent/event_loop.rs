@@ -21,14 +21,14 @@ use crate::alert::AlertState;
 use crate::clock;
 use crate::config::Config;
 use crate::discovery::{Roll, TargetManager};
-use crate::engine::{Effects, Engine, EvidenceRequest, StateChange, Witnessed};
+use crate::engine::{Effects, Engine, EvidenceRequest, Saved, StateChange, Witnessed};
 use crate::incident::IncidentId;
 use crate::labels::Labels;
 use crate::notify::Notifier;
 use crate::pair::{Asker, Peers, Said};
 use crate::scrape::{Scrape, Scraper};
 use crate::source::{News, Sources};
-use crate::state::Store;
+use crate::state::{StateError, Store};
 use crate::witness::Witness;
 
 /// Targets asked for evidence at a time; an evaluation that wants more asks later.
@@ -232,6 +232,7 @@ impl EventLoop {
         self.parts.sweep(&mut self.engine, at);
         let Effects {
             save,
+            save_detectors,
             notifications,
             fetch,
             log,
@@ -240,7 +241,7 @@ impl EventLoop {
             log_change(change);
         }
         if let Some(saved) = save
-            && let Err(error) = self.store.save(&saved)
+            && let Err(error) = self.save(&saved, save_detectors)
         {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -257,6 +258,14 @@ impl EventLoop {
         if self.engine.is_holding() || self.judged_for_peers != at {
             self.judged_for_peers = at;
             self.peers.ask();
+        }
+    }
+
+    fn save(&self, saved: &Saved, detectors: bool) -> Result<(), StateError> {
+        if detectors {
+            self.store.save_with(saved, self.engine.detectors())
+        } else {
+            self.store.save(saved)
         }
     }
 
@@ -332,7 +341,8 @@ impl EventLoop {
             self.engine.scraped(&scrape);
         }
         self.asked.shutdown().await;
-        if let Err(error) = self.store.save(&self.engine.saved()) {
+        let saved = self.engine.saved_alerts();
+        if let Err(error) = self.store.save_with(&saved, self.engine.detectors()) {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the state cannot be stored at the end"

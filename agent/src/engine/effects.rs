@@ -16,6 +16,8 @@ use crate::labels::Labels;
 pub struct Effects {
     /// To be stored before anything is sent; `None` where nothing changed that must outlive a restart.
     pub save: Option<Saved>,
+    /// Whether [`Engine::detectors`](super::Engine::detectors) are to be stored with it.
+    pub save_detectors: bool,
     /// To be sent to every Alertmanager, pages first.
     pub notifications: Vec<OutgoingAlert>,
     /// Leaking instances to be asked where they leak; each answer goes to [`Engine::evidence`](super::Engine::evidence).

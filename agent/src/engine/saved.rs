@@ -1,4 +1,6 @@
 //! What outlives the agent's process: incidents and alerts at every change, detectors at least once a minute.
+//!
+//! Detectors are most of the agent's memory, so they are given out to be stored one target at a time, never all at once.
 
 use std::time::Duration;
 
@@ -55,37 +57,59 @@ pub struct SavedSeries {
     pub detector: Vec<u8>,
 }
 
+/// Every detector as of now, to be stored.
+pub struct Detectors<I> {
+    /// As in [`SavedDetectors`].
+    pub divisor: Option<(u64, Timestamp)>,
+    /// As in [`SavedDetectors`], each made when it is asked for.
+    pub targets: I,
+}
+
 impl Engine {
-    /// Everything that has to outlive the agent, as of now: for a graceful end.
+    /// Everything that has to outlive the agent, as of now, in memory.
     pub fn saved(&self) -> Saved {
+        let Detectors { divisor, targets } = self.detectors();
         Saved {
-            incidents: self.book.iter().cloned().collect(),
-            alerts: self.alerts.iter().cloned().collect(),
             detectors: Some(SavedDetectors {
-                divisor: Some((self.budget.divisor, self.divisor_since)),
-                targets: self
-                    .targets
-                    .values()
-                    .map(TargetState::save)
-                    .chain(self.comparison.save())
-                    .chain(self.save_pending())
-                    .collect(),
+                divisor,
+                targets: targets.collect(),
             }),
+            ..self.saved_alerts()
         }
     }
 
-    pub(super) fn save(&mut self, now: Timestamp, changed: bool) -> Option<Saved> {
-        if self.playing.is_some() {
-            return None;
-        }
-        if now - self.detectors_saved_at >= SAVE_DETECTORS_EVERY.as_secs_f64() {
-            self.detectors_saved_at = now;
-            return Some(self.saved());
-        }
-        changed.then(|| Saved {
+    /// Everything that has to outlive the agent, as of now, but its detectors.
+    pub fn saved_alerts(&self) -> Saved {
+        Saved {
             incidents: self.book.iter().cloned().collect(),
             alerts: self.alerts.iter().cloned().collect(),
             detectors: None,
-        })
+        }
+    }
+
+    /// The rest of what has to outlive the agent, as of now.
+    pub fn detectors(&self) -> Detectors<impl Iterator<Item = SavedTarget>> {
+        Detectors {
+            divisor: Some((self.budget.divisor, self.divisor_since)),
+            targets: self
+                .targets
+                .values()
+                .map(TargetState::save)
+                .chain(self.comparison.save())
+                .chain(self.save_pending()),
+        }
+    }
+
+    /// What is to be stored now, and whether the detectors are.
+    pub(super) fn save(&mut self, now: Timestamp, changed: bool) -> (Option<Saved>, bool) {
+        if self.playing.is_some() {
+            return (None, false);
+        }
+        let with_detectors = now - self.detectors_saved_at >= SAVE_DETECTORS_EVERY.as_secs_f64();
+        if with_detectors {
+            self.detectors_saved_at = now;
+        }
+        let is_due = changed || with_detectors;
+        (is_due.then(|| self.saved_alerts()), with_detectors)
     }
 }

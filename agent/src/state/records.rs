@@ -2,14 +2,15 @@
 //!
 //! Incidents and alerts are JSON, whose fields may be added to; detectors are leak-detect's own versioned bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 
 use leak_detect::Timestamp;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::engine::{Saved, SavedDetectors, SavedSeries, SavedTarget};
+use crate::engine::{Detectors, Saved, SavedDetectors, SavedSeries, SavedTarget};
 use crate::labels::Labels;
 use crate::state::FORMAT;
 
@@ -150,7 +151,11 @@ fn read_detectors(
     })
 }
 
-pub(super) fn write(transaction: &WriteTransaction, saved: &Saved) -> Result<(), WriteError> {
+pub(super) fn write(
+    transaction: &WriteTransaction,
+    saved: &Saved,
+    detectors: Option<Detectors<impl Iterator<Item = SavedTarget>>>,
+) -> Result<(), WriteError> {
     let incidents = saved.incidents.iter().map(|own| (own.id.to_string(), own));
     write_all(transaction, INCIDENTS, incidents)?;
     let alerts = saved
@@ -158,7 +163,7 @@ pub(super) fn write(transaction: &WriteTransaction, saved: &Saved) -> Result<(),
         .iter()
         .map(|own| (format!("{}{}", own.name.word(), own.labels), own));
     write_all(transaction, ALERTS, alerts)?;
-    match &saved.detectors {
+    match detectors {
         Some(detectors) => write_detectors(transaction, detectors),
         None => Ok(()),
     }
@@ -188,39 +193,41 @@ fn write_all<'a, T: Serialize + 'a>(
     Ok(())
 }
 
+/// Makes the tables hold these detectors and no others. Of what was written, no more than a hash of its name is kept: should
+/// two be the same, a detector that is gone is removed a little later.
 fn write_detectors(
     transaction: &WriteTransaction,
-    detectors: &SavedDetectors,
+    detectors: Detectors<impl Iterator<Item = SavedTarget>>,
 ) -> Result<(), WriteError> {
     if let Some((divisor, since)) = detectors.divisor {
         let mut meta = transaction.open_table(META)?;
         meta.insert(DIVISOR, divisor)?;
         meta.insert(DIVISOR_SINCE, since.millis() as u64)?;
     }
-    let lives = detectors
-        .targets
-        .iter()
-        .map(|own| (own.target.clone(), &own.life));
-    write_all(transaction, TARGETS, lives)?;
+    let mut lives = BTreeMap::new();
     let mut table = transaction.open_table(DETECTORS)?;
-    let mut kept: BTreeMap<(&str, &str, String), &[u8]> = BTreeMap::new();
-    for target in &detectors.targets {
-        for series in &target.series {
-            let labels = serde_json::to_string(&series.labels).map_err(WriteError::Encode)?;
-            kept.insert((&target.target, &series.signal, labels), &series.detector);
+    let names = RandomState::new();
+    let mut kept: HashSet<u64> = HashSet::new();
+    for SavedTarget {
+        target,
+        life,
+        series,
+    } in detectors.targets
+    {
+        for own in &series {
+            let labels = serde_json::to_string(&own.labels).map_err(WriteError::Encode)?;
+            let key = (target.as_str(), own.signal.as_str(), labels.as_str());
+            kept.insert(names.hash_one(key));
+            let is_same = table
+                .get(key)?
+                .is_some_and(|stored| stored.value() == own.detector);
+            if !is_same {
+                table.insert(key, own.detector.as_slice())?;
+            }
         }
+        lives.insert(target, life);
     }
-    table.retain(|(target, signal, labels), _| {
-        kept.contains_key(&(target, signal, labels.to_owned()))
-    })?;
-    for ((target, signal, labels), detector) in &kept {
-        let key = (*target, *signal, labels.as_str());
-        let is_same = table
-            .get(key)?
-            .is_some_and(|stored| stored.value() == *detector);
-        if !is_same {
-            table.insert(key, *detector)?;
-        }
-    }
-    Ok(())
+    table.retain(|key, _| kept.contains(&names.hash_one(key)))?;
+    let lives = lives.iter().map(|(target, life)| (target.clone(), life));
+    write_all(transaction, TARGETS, lives)
 }

@@ -5,6 +5,7 @@ use leak_detect::Timestamp;
 use tempfile::TempDir;
 
 use super::*;
+use crate::engine::SavedDetectors;
 use crate::engine::tests::drills::work;
 use crate::engine::tests::world::World;
 use crate::incident::State;
@@ -96,6 +97,45 @@ fn a_save_without_detectors_leaves_those_that_are_stored() {
     let read = stored(open(&directory).saved.unwrap());
     assert!(read.alerts.is_empty(), "what is gone is gone");
     assert_eq!(read.detectors, stored(saved).detectors);
+}
+
+#[test]
+fn detectors_are_stored_one_target_at_a_time_and_those_that_are_gone_are_removed() {
+    let directory = TempDir::new().unwrap();
+    let world = leaking();
+    let saved = world.engine.saved();
+    let opened = open(&directory);
+    opened
+        .store
+        .save_with(&world.engine.saved_alerts(), world.engine.detectors())
+        .unwrap();
+    drop(opened);
+    let opened = open(&directory);
+    let read = stored(opened.saved.unwrap());
+    assert_eq!(read.detectors, stored(saved.clone()).detectors);
+    assert_eq!(read.alerts.len(), saved.alerts.len());
+
+    let detectors = saved.detectors.clone().unwrap();
+    let first = detectors.targets[0].clone();
+    let kept = SavedTarget {
+        series: first.series[..2].to_vec(),
+        ..first
+    };
+    let fewer = Detectors {
+        divisor: detectors.divisor,
+        targets: [kept.clone()].into_iter(),
+    };
+    opened.store.save_with(&saved, fewer).unwrap();
+    drop(opened.store);
+    let read = stored(open(&directory).saved.unwrap()).detectors.unwrap();
+    let expected = Saved {
+        detectors: Some(SavedDetectors {
+            divisor: detectors.divisor,
+            targets: vec![kept],
+        }),
+        ..Saved::default()
+    };
+    assert_eq!(Some(read), stored(expected).detectors);
 }
 
 #[test]

@@ -151,16 +151,17 @@ impl World {
     pub(crate) fn evaluate(&mut self) {
         let Effects {
             save,
+            save_detectors,
             notifications,
             fetch,
             log,
         } = self.engine.evaluate(at(self.now));
         if let Some(save) = save {
             self.saves += 1;
-            let detectors = save
-                .detectors
-                .clone()
-                .or_else(|| self.stored.detectors.take());
+            let detectors = match save_detectors {
+                true => self.engine.saved().detectors,
+                false => self.stored.detectors.take(),
+            };
             self.stored = Saved { detectors, ..save };
         }
         self.sent
