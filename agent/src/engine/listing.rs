@@ -2,7 +2,9 @@
 //!
 //! A target that discovery no longer lists is let go slowly: for some minutes it only counts as silent, so that a
 //! registry that hiccups or a provider that starts anew is no end of a life; then it is off the list, as of when it
-//! vanished; hours later it is forgotten. What is stored of detectors, incidents and alerts is no matter of this.
+//! vanished; hours later it is forgotten. One that was watched for less time than that, and of whose workload others
+//! live and nothing leaks, is forgotten after as long as it was watched, or where thousands of short-lived ones come and go, they would be
+//! most of what is remembered. What is stored of detectors, incidents and alerts is no matter of this.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use crate::config::Config;
 use crate::discovery::Target;
 use crate::engine::overrides::Overrides;
 use crate::engine::roster::TargetIndex;
+use crate::engine::series::Series;
 use crate::engine::target::TargetState;
 use crate::engine::{Engine, book_settings, external_url, timing};
 use crate::labels::Labels;
@@ -79,13 +82,31 @@ impl Engine {
                 own.is_off = true;
                 self.unlist(*index, own.since);
             }
-            let is_forgotten = away > FORGOTTEN_AFTER.as_secs_f64();
-            if is_forgotten {
+            let is_forgotten = away > self.remembered_for(*index, own.since);
+            if own.is_off && is_forgotten {
                 self.give_up(*index);
             }
-            !is_forgotten
+            !(own.is_off && is_forgotten)
         });
         self.listing.leaving = leaving;
+    }
+
+    /// For how many seconds a target that has been away since then is remembered.
+    fn remembered_for(&self, index: TargetIndex, since: Timestamp) -> f64 {
+        let longest = FORGOTTEN_AFTER.as_secs_f64();
+        let Some(state) = self.targets.at(index) else {
+            return longest;
+        };
+        // The lives of a workload are remembered as long as one of its targets is.
+        let is_last = self.targets.none_since(&state.workload).is_some();
+        let may_leak = state.series().any(Series::is_suspect);
+        if is_last || may_leak || self.book.has_living(&state.workload) {
+            return longest;
+        }
+        match state.watched_since {
+            Some(begun) => (since - begun).clamp(0.0, longest),
+            None => 0.0,
+        }
     }
 
     pub(super) fn is_listed(&self, state: &TargetState) -> bool {

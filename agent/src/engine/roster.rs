@@ -20,8 +20,9 @@ pub struct TargetIndex(pub(super) u32);
 /// Every target.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    /// `None` where it was given up.
-    states: Vec<Option<TargetState>>,
+    states: BTreeMap<TargetIndex, TargetState>,
+    /// How many numbers were given out.
+    numbers: u32,
     by_labels: HashMap<Labels, TargetIndex>,
     /// By the target's labels in exposition syntax.
     by_key: BTreeMap<Arc<str>, TargetIndex>,
@@ -76,7 +77,7 @@ impl Roster {
         lookback: Option<Duration>,
     ) -> TargetIndex {
         if let Some(index) = self.by_labels.get(&target.labels).copied()
-            && let Some(Some(state)) = self.states.get_mut(index.0 as usize)
+            && let Some(state) = self.states.get_mut(&index)
         {
             state.unlisted_since = None;
             state.lookback = lookback;
@@ -85,12 +86,13 @@ impl Roster {
             self.enlist(key, workload, index);
             return index;
         }
-        let index = TargetIndex(self.states.len() as u32);
+        let index = TargetIndex(self.numbers);
+        self.numbers += 1;
         let state = TargetState::new(target, workload.clone(), lookback);
         self.by_labels.insert(state.target.labels.clone(), index);
         self.by_key.insert(Arc::clone(&state.key), index);
         self.enlist(Arc::clone(&state.key), workload, index);
-        self.states.push(Some(state));
+        self.states.insert(index, state);
         index
     }
 
@@ -106,7 +108,7 @@ impl Roster {
     /// Takes a target off the list: it has not been there since `since`. What is known of it stays until
     /// [`give_up`](Self::give_up).
     pub(super) fn unlist(&mut self, index: TargetIndex, since: Timestamp) {
-        let Some(Some(state)) = self.states.get_mut(index.0 as usize) else {
+        let Some(state) = self.states.get_mut(&index) else {
             return;
         };
         state.unlisted_since = Some(since);
@@ -131,18 +133,20 @@ impl Roster {
 
     /// Forgets a target that is not listed.
     pub(super) fn give_up(&mut self, index: TargetIndex) {
-        let Some(place) = self.states.get_mut(index.0 as usize) else {
+        if self
+            .at(index)
+            .is_none_or(|state| state.unlisted_since.is_none())
+        {
             return;
-        };
-        if let Some(state) = place.take_if(|state| state.unlisted_since.is_some()) {
+        }
+        if let Some(state) = self.states.remove(&index) {
             self.by_labels.remove(&state.target.labels);
             self.by_key.remove(&state.key);
             if let Some(own) = self.workloads.get(&state.workload)
                 && own.listed.is_empty()
                 && !self
                     .states
-                    .iter()
-                    .flatten()
+                    .values()
                     .any(|other| other.workload == state.workload)
             {
                 self.workloads.remove(&state.workload);
@@ -161,21 +165,18 @@ impl Roster {
     }
 
     pub(super) fn at(&self, index: TargetIndex) -> Option<&TargetState> {
-        self.states.get(index.0 as usize)?.as_ref()
+        self.states.get(&index)
     }
 
     pub(super) fn at_mut(&mut self, index: TargetIndex) -> Option<&mut TargetState> {
-        self.states.get_mut(index.0 as usize)?.as_mut()
+        self.states.get_mut(&index)
     }
 
     /// Those that are listed, each with its number.
     pub(super) fn into_listed(self) -> impl Iterator<Item = (TargetIndex, TargetState)> {
-        let numbered = (0..).map(TargetIndex).zip(self.states);
-        numbered.filter_map(|(index, state)| {
-            state
-                .filter(|state| state.unlisted_since.is_none())
-                .map(|state| (index, state))
-        })
+        self.states
+            .into_iter()
+            .filter(|(_, state)| state.unlisted_since.is_none())
     }
 
     /// By the labels in exposition syntax.
@@ -193,7 +194,7 @@ impl Roster {
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut TargetState> {
-        self.states.iter_mut().flatten()
+        self.states.values_mut()
     }
 
     /// The listed targets of a workload, in the order of their labels.
@@ -237,7 +238,7 @@ impl Roster {
 
     /// Something has been learnt of a target.
     pub(super) fn has_news(&mut self, index: TargetIndex) {
-        let Some(Some(state)) = self.states.get_mut(index.0 as usize) else {
+        let Some(state) = self.states.get_mut(&index) else {
             return;
         };
         if !std::mem::replace(&mut state.has_news, true) {

@@ -22,6 +22,8 @@ pub(super) struct Series {
     pub(super) kind: SignalKind,
     pub(super) value: f64,
     pub(super) seen_at: Timestamp,
+    /// When it was seen first; the epoch where that was before a restart of the agent.
+    pub(super) seen_since: Option<Timestamp>,
     /// Between the last two samples, in seconds.
     pub(super) step_seconds: f64,
     /// What it shares with its siblings in other instances.
@@ -111,6 +113,7 @@ impl Series {
             kind,
             value: 0.0,
             seen_at: Timestamp::default(),
+            seen_since: None,
             step_seconds: 0.0,
             overrides,
             detector,
@@ -145,6 +148,7 @@ impl Series {
             self.step_seconds = scraped_at - self.seen_at;
         }
         self.seen_at = scraped_at;
+        self.seen_since.get_or_insert(scraped_at);
         match &mut self.detector {
             Detector::Exact { detector, floor } => {
                 if let Some(seconds) = oldest_age {
@@ -244,6 +248,11 @@ impl Series {
         }
     }
 
+    /// For how many seconds it has been seen, without what came after.
+    pub(super) fn seen_for(&self) -> f64 {
+        self.seen_since.map_or(0.0, |since| self.seen_at - since)
+    }
+
     /// Whether it is convicted, or a count that may be soon.
     pub(super) fn is_suspect(&self) -> bool {
         self.is_leaking() || self.excess() > 0.0
@@ -290,6 +299,7 @@ impl Series {
             Detector::Exact { detector, .. } => **detector = ExactDetector::restore(bytes)?,
             Detector::Level { detector, .. } => **detector = LevelDetector::restore(bytes)?,
         }
+        self.seen_since = Some(Timestamp::default());
         Ok(())
     }
 

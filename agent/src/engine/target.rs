@@ -30,6 +30,10 @@ use crate::scrape::Scrape;
 /// A series that has not been seen for this long, and for ten intervals, is given up.
 const STALE_SECONDS: f64 = 3600.0;
 
+/// One that does not leak and was not seen for as long as it has been missing, after so long already: when its life has
+/// long been taken by the comparison with others.
+const SOON_STALE_SECONDS: f64 = 1200.0;
+
 /// Series are given up so often.
 const SWEEP_SECONDS: f64 = 300.0;
 
@@ -50,6 +54,8 @@ pub(super) struct TargetState {
     pub(super) lookback: Option<Duration>,
     pub(super) health: Health,
     pub(super) last_success: Option<Timestamp>,
+    /// Since when it has been watched, its detectors' time before a restart of the agent included.
+    pub(super) watched_since: Option<Timestamp>,
     life: Option<Life>,
     /// Lives of its levels that have ended and were not taken yet.
     ended: Vec<(SeriesName, leak_detect::Life)>,
@@ -131,6 +137,7 @@ impl TargetState {
             lookback,
             health: Health::default(),
             last_success: None,
+            watched_since: None,
             life: None,
             slots: Slots::default(),
             traffic: BTreeMap::new(),
@@ -214,6 +221,7 @@ impl TargetState {
             self.take(moment, brought, terms, dropped);
         }
         self.last_success = Some(at);
+        self.watched_since.get_or_insert(at);
         self.give_up_stale(at, terms);
     }
 
@@ -370,9 +378,15 @@ impl TargetState {
             return;
         }
         self.swept_at = now;
-        let stale = STALE_SECONDS.max(10.0 * self.target.interval.as_secs_f64());
-        self.slots
-            .retain_judged(|series| now - series.seen_at <= stale);
+        let pace = 10.0 * self.target.interval.as_secs_f64();
+        let (soon, stale) = (SOON_STALE_SECONDS.max(pace), STALE_SECONDS.max(pace));
+        self.slots.retain_judged(|series| {
+            let patience = match series.is_suspect() {
+                true => stale,
+                false => series.seen_for().clamp(soon, stale),
+            };
+            now - series.seen_at <= patience
+        });
         self.recount();
         if !terms.keeps_slots {
             self.slots.tidy(now.shifted(-stale));

@@ -1,5 +1,6 @@
 //! The engine over synthetic scrapes: time is an argument, so that ten minutes take milliseconds.
 
+mod departures;
 pub(crate) mod drills;
 mod laws;
 mod limits;

@@ -13,6 +13,7 @@ impl TargetState {
     /// Takes what another engine has found of the same target.
     pub(in crate::engine) fn take_over(&mut self, other: Self) {
         self.last_success = other.last_success;
+        self.watched_since = other.watched_since;
         self.life = other.life;
         self.ended = other.ended;
         self.slots = other.slots;
@@ -30,6 +31,8 @@ impl TargetState {
             counted,
         });
         self.restored_at = None;
+        // How long is not stored: for long.
+        self.watched_since = Some(Timestamp::default());
         self.restored = saved
             .series
             .into_iter()

@@ -124,6 +124,10 @@ impl Slots {
     pub(super) fn remember_order(&mut self, order: impl Iterator<Item = u32>) {
         self.order.clear();
         self.order.extend(order);
+        // What doubled while a target was met is not needed again: a target hardly ever gets another series.
+        if self.slots.capacity() > self.slots.len() + self.slots.len() / 8 {
+            self.slots.shrink_to_fit();
+        }
     }
 
     pub(super) fn get(&self, slot: u32) -> &Slot {
