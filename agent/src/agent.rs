@@ -5,6 +5,7 @@
 //! order, and the end loses nothing: what was scraped is judged into the stored state, what is queued is sent, and no
 //! alert is resolved because the agent went away.
 
+mod alert_limit;
 mod event_loop;
 mod parts;
 mod reader;
@@ -131,6 +132,7 @@ impl Agent {
             asked: resource_ledger::TaskSet::new(),
             asking: account.clone(),
             known_alerts: Default::default(),
+            alert_limit: Default::default(),
             engine,
             store,
             notifier,

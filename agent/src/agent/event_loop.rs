@@ -14,6 +14,7 @@ use resource_ledger::{Account, Ledger, ServiceTaskOutcome, TaskSet};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::alert_limit::{AlertLimit, Turn};
 use crate::agent::parts::Parts;
 use crate::agent::reader::{Look, Seen};
 use crate::agent::reload::{self, ReloadError, Reloaded, Reloader};
@@ -97,6 +98,8 @@ pub(super) struct EventLoop {
     pub(super) readers: mpsc::Receiver<Look>,
     /// Alerts as they were logged last.
     pub(super) known_alerts: BTreeMap<Labels, AlertState>,
+    /// Whether alerts are left out for want of room.
+    pub(super) alert_limit: AlertLimit,
     pub(super) started_at: Timestamp,
     pub(super) ledger: Ledger,
     pub(super) config: Arc<Config>,
@@ -249,6 +252,7 @@ impl EventLoop {
             );
         }
         self.log_alerts();
+        self.log_limit();
         if !notifications.is_empty() {
             self.notifier.send(&notifications);
         }
@@ -331,6 +335,21 @@ impl EventLoop {
             known.insert(alert.labels.clone(), alert.state);
         }
         self.known_alerts = known;
+    }
+
+    /// Says when there is no room for an alert any more, and when there is again.
+    fn log_limit(&mut self) {
+        let counters = self.engine.counters();
+        let limit = self.config.limits.alerts;
+        let refused = counters.alerts_refused + counters.incidents_refused;
+        match self.alert_limit.turn(self.judged, refused) {
+            Some(Turn::Reached) => tracing::warn!(
+                limit,
+                "as many alerts live as limits.alerts allows: what else leaks is not told"
+            ),
+            Some(Turn::Cleared) => tracing::info!(limit, "there is room for every alert again"),
+            None => {}
+        }
     }
 
     /// Judges nothing more; keeps everything.
