@@ -420,3 +420,6 @@ fn picture_or_style(media_type: &'static str, text: &'static str) -> Response {
     ];
     (headers, text).into_response()
 }
+
+#[cfg(test)]
+mod tests;
