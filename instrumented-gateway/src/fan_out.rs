@@ -141,6 +141,8 @@ impl FanOut {
             &inbound.origin,
             host.as_ref(),
         );
+        // Room for what each call adds, made once for all of them: `Host` and the deadline.
+        fields.reserve(2);
         let plan = |caller: &Arc<Caller>| {
             let lane = match manner {
                 Manner::WithoutDeadline(_) | Manner::Detached(_) => Lane::Exempt,
