@@ -11,6 +11,10 @@ use instrumented_gateway::gateway::Gateway;
 use instrumented_gateway::telemetry::Telemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Under a storm in which connections come and go by the thousand a second, the C library's heap grows by a tenth a minute.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// `EX_USAGE` of sysexits.h: the command line or the configuration is wrong.
 const USAGE: u8 = 64;
 
